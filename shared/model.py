@@ -1,0 +1,109 @@
+"""The nouns of the calendar: users, mailboxes, appointments, presences.
+
+Frozen values without behaviour that needs the outside world: nothing here does I/O or asks the time.
+Every instant is an aware ``datetime`` in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class ShowAs(StrEnum):
+    """Exchange's free/busy status of an appointment."""
+
+    FREE = "free"
+    TENTATIVE = "tentative"
+    BUSY = "busy"
+    OUT_OF_OFFICE = "out_of_office"
+    WORKING_ELSEWHERE = "working_elsewhere"
+    NO_DATA = "no_data"
+
+
+class Sensitivity(StrEnum):
+    """How private an appointment's owner wants it; anything but *normal* hides the subject."""
+
+    NORMAL = "normal"
+    PERSONAL = "personal"
+    PRIVATE = "private"
+    CONFIDENTIAL = "confidential"
+
+
+class Response(StrEnum):
+    """What the mailbox's owner answered to the meeting request."""
+
+    ORGANIZER = "organizer"
+    ACCEPT = "accept"
+    TENTATIVE = "tentative"
+    DECLINE = "decline"
+    NO_RESPONSE = "no_response"
+    UNKNOWN = "unknown"
+
+
+class Activity(StrEnum):
+    """What a colleague sees at a glance. The PBX writes *available* as an empty string."""
+
+    AVAILABLE = "available"
+    BUSY = "busy"
+    AWAY = "away"
+    DND = "dnd"
+
+    @property
+    def on_pbx(self) -> str:
+        """The activity as SetPresence carries it."""
+        return "" if self is Activity.AVAILABLE else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """One calendar item, a series' occurrence included.
+
+    ``id`` is unique within an agenda and the same for the same occurrence at every reading.
+    ``end`` is exclusive. ``organizer`` is an SMTP address or empty.
+    ``rank`` is None until the subject has been dropped for privacy; then it keeps the rank that the
+    subject gave (0, 1 or 2), which later decisions still need.
+    """
+
+    id: str
+    start: datetime
+    end: datetime
+    subject: str = ""
+    all_day: bool = False
+    show_as: ShowAs = ShowAs.BUSY
+    sensitivity: Sensitivity = Sensitivity.NORMAL
+    organizer: str = ""
+    organizer_name: str = ""
+    cancelled: bool = False
+    response: Response = Response.UNKNOWN
+    rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What the PBX is told about one user, and when that must be computed again.
+
+    ``changes_at`` is None where nothing lies ahead: the note is then the bare word for *free*.
+    """
+
+    activity: Activity
+    note: str
+    changes_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A PBX user object as it was replicated.
+
+    ``guid`` is 32 lower-case hex digits. ``sip`` is the user name (``h323``), which SetPresence needs.
+    """
+
+    guid: str
+    sip: str
+    common_name: str = ""
+    display_name: str = ""
+    emails: tuple[str, ...] = ()
+    location: str = ""
+    groups: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()
