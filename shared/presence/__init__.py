@@ -1,0 +1,31 @@
+"""The presence engine: which appointment shows, the note that says so, and the way back.
+
+Pure: the time and the zone are parameters. It follows innovaphone's wiki, *Concept App Service Calendar*
+(13r3), and the client library ``innovaphone.presence`` (14r2), and needs nothing but ``shared.model``.
+"""
+
+from shared.presence.composition import compose, next_composition
+from shared.presence.languages import Language, languages
+from shared.presence.mapping import Omission, find_omission
+from shared.presence.precedence import Rule
+from shared.presence.reading import ParsedNote, read, render
+from shared.presence.rules import ActivityMapping, Fault, PresenceRules, RulesError
+from shared.presence.subject import redact
+
+__all__ = [
+    "ActivityMapping",
+    "Fault",
+    "Language",
+    "Omission",
+    "ParsedNote",
+    "PresenceRules",
+    "Rule",
+    "RulesError",
+    "compose",
+    "find_omission",
+    "languages",
+    "next_composition",
+    "read",
+    "redact",
+    "render",
+]
