@@ -132,7 +132,7 @@ class Session:
         return {"mt": f"{message['mt']}Result", **echoed, **more}
 
     def _log_in(self, message: Message) -> None:
-        challenge, self._challenge = self._challenge, None
+        challenge = self._challenge
         right = (
             challenge is not None
             and not self.logged_in

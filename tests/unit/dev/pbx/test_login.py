@@ -40,9 +40,15 @@ async def test_a_wrong_login_is_answered_without_ok_and_closed(login: dict[str, 
         assert (pbx.statistics.logins, pbx.statistics.logins_refused) == (0, 1)
 
 
-async def test_a_login_without_a_fresh_challenge_is_refused() -> None:
-    async with PbxSimulator() as pbx, connect_app(pbx) as app:
+async def test_a_login_without_a_challenge_is_refused() -> None:
+    async with PbxSimulator() as pbx, connect_app(pbx, log_in=False) as app:
         assert "ok" not in await app.ask(mt="AppLogin", app="calendarsync", digest="0" * 64)
+        assert await app.close_code() == 1008
+
+
+async def test_a_session_logs_in_once() -> None:
+    async with PbxSimulator() as pbx, connect_app(pbx) as app:
+        assert "ok" not in await app.log_in()
         assert await app.close_code() == 1008
 
 
