@@ -11,6 +11,7 @@ from shared.presence.precedence import Rule
 from shared.presence.reading import ParsedNote, read, render
 from shared.presence.rules import ActivityMapping, Fault, PresenceRules, RulesError
 from shared.presence.subject import redact
+from shared.presence.timeline import Rival, Segment, compose_each, timeline
 
 __all__ = [
     "ActivityMapping",
@@ -19,13 +20,17 @@ __all__ = [
     "Omission",
     "ParsedNote",
     "PresenceRules",
+    "Rival",
     "Rule",
     "RulesError",
+    "Segment",
     "compose",
+    "compose_each",
     "find_omission",
     "languages",
     "next_composition",
     "read",
     "redact",
     "render",
+    "timeline",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_utc(instant: datetime) -> datetime:
@@ -26,7 +27,7 @@ def to_local(instant: datetime, zone: tzinfo) -> datetime:
 
 def to_milliseconds(instant: datetime) -> int:
     """Count the milliseconds since 1970 UTC, rounded down."""
-    return (instant - EPOCH) // timedelta(milliseconds=1)
+    return (instant - EPOCH) // _MILLISECOND
 
 
 def find_nearest_day(instant: datetime, zone: tzinfo) -> date:

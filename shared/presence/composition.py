@@ -19,22 +19,11 @@ def compose(appointments: Iterable[Appointment], now: datetime, rules: PresenceR
     none; None when nothing lies ahead. Raises ValueError when ``now`` has no zone.
     """
     now = to_utc(now)
-    current: Candidate | None = None
-    ahead: list[Candidate] = []
-    for appointment in appointments:
-        if appointment.end <= now or (candidate := enter(appointment, rules)) is None:
-            continue
-        if appointment.start > now:
-            ahead.append(candidate)
-        elif current is None:
-            current = candidate
-        elif candidate.key < current.key:
-            ahead.append(current)
-            current = candidate
-        else:
-            ahead.append(candidate)
-    until = _find_change(current, ahead)
-    return write(current, until, _find_next(ahead, until), now, rules)
+    agenda = [appointment for appointment in appointments if appointment.end > now]
+    current = _find_winner(agenda, now, rules)
+    until = _find_change(agenda, now, current, rules)
+    following = None if until is None else _find_winner(agenda, until, rules)
+    return write(current, until, following, now, rules)
 
 
 def next_composition(presence: Presence, now: datetime, rules: PresenceRules) -> datetime | None:
@@ -50,26 +39,29 @@ def next_composition(presence: Presence, now: datetime, rules: PresenceRules) ->
     return midnight if midnight > to_utc(now) else until
 
 
-def _find_change(current: Candidate | None, ahead: list[Candidate]) -> datetime | None:
-    if current is None:
-        return min((candidate.appointment.start for candidate in ahead), default=None)
-    until = current.appointment.end
-    for candidate in ahead:
-        # Whoever is stronger than the current one has yet to start: otherwise it would show now.
-        if candidate.key < current.key and candidate.appointment.start < until:
-            until = candidate.appointment.start
+def _find_winner(agenda: Iterable[Appointment], instant: datetime, rules: PresenceRules) -> Candidate | None:
+    winner = None
+    for appointment in agenda:
+        if (
+            appointment.start <= instant < appointment.end
+            and (candidate := enter(appointment, rules)) is not None
+            and (winner is None or candidate.key < winner.key)
+        ):
+            winner = candidate
+    return winner
+
+
+def _find_change(
+    agenda: Iterable[Appointment], now: datetime, current: Candidate | None, rules: PresenceRules
+) -> datetime | None:
+    """Find when the current one ends or, if that is earlier, a stronger one (nobody: any) starts."""
+    until = None if current is None else current.appointment.end
+    for appointment in agenda:
+        if (
+            appointment.start > now
+            and (until is None or appointment.start < until)
+            and (candidate := enter(appointment, rules)) is not None
+            and (current is None or candidate.key < current.key)
+        ):
+            until = appointment.start
     return until
-
-
-def _find_next(ahead: list[Candidate], until: datetime | None) -> Candidate | None:
-    if until is None:
-        return None
-    return min(
-        (
-            candidate
-            for candidate in ahead
-            if candidate.appointment.start <= until < candidate.appointment.end
-        ),
-        default=None,
-        key=lambda candidate: candidate.key,
-    )

@@ -116,7 +116,8 @@ class PresenceRules:
         """Read rules from a mapping as JSON gives it; what is missing takes its default.
 
         ``mapping`` is a mapping of show-as (and ``tentative_exception``) to ``available``, ``busy``,
-        ``away``, ``dnd`` or ``ignore``; the lists are lists of strings. Raises RulesError with every fault found.
+        ``away``, ``dnd`` or ``ignore``; the lists are lists of strings. Raises RulesError with every
+        fault found.
         """
         faults: list[Fault] = []
         values: dict[str, Any] = {}
