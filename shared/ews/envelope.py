@@ -53,7 +53,7 @@ def unreadable(why: str) -> MailboxError:
     """The error for a message that cannot be understood; ``why`` is half a sentence without content of it."""
     return MailboxError(
         "Unreadable",
-        f"The message of Exchange cannot be read: {why}. It is asked for again.",
+        f"The message of Exchange cannot be read: {why}.",
         retry_after=timedelta(minutes=1),
     )
 
@@ -213,13 +213,14 @@ class ResponseMessage:
 def response_messages(message: Element) -> Iterator[ResponseMessage]:
     """The answers that a response, or a SendNotification, consists of: at least one.
 
-    An answer is an error when it says so, or when it holds the code of one without saying its class.
+    An answer is an error when it says so, or when it holds the code of one and does not call it a warning.
     """
     answers = message.findall(f"{MESSAGES}ResponseMessages/{MESSAGES}*")
     if not answers:
         raise unreadable("it holds no response message")
     for answer in answers:
         code = text_at(answer, f"{MESSAGES}ResponseCode", "NoError")
-        kind = answer.get("ResponseClass", "Success" if code == "NoError" else "Error").strip()
-        error = _verdict(code, answer) if kind == "Error" else None
+        kind = answer.get("ResponseClass", "").strip()
+        failed = kind == "Error" or (kind != "Warning" and code != "NoError")
+        error = _verdict(code, answer) if failed else None
         yield ResponseMessage(answer, _code(code), error, _values(answer))
