@@ -28,6 +28,9 @@ SOAP, MESSAGES, TYPES, ERRORS = (f"{{{ns}}}" for ns in (SOAP_NS, MESSAGES_NS, TY
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a decompressed body; a bigger one is refused."""
 
+NOT_FROM_EXCHANGE = frozenset({"Unreadable", "WebPage"})
+"""The codes of ours for a body that is no message of Exchange."""
+
 type Element = etree._Element
 
 _ENCODINGS = {"utf-8", "ascii", "iso8859-1", "cp1252"}

@@ -91,7 +91,7 @@ def instant(moment: datetime) -> str:
     """An aware moment as Exchange reads it, in whole seconds: ``2017-08-21T08:30:00Z``."""
     if moment.tzinfo is None:
         raise ValueError("a moment without a zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def find_item(mailbox: str, start: datetime, end: datetime) -> bytes:
