@@ -2,6 +2,8 @@
 
     CalendarError
     ├── SettingsError             a setting is missing or wrong; names the field and the remedy
+    ├── InvalidSettings           several of them, found together
+    ├── StateConflict             somebody else changed the record meanwhile: read it again
     ├── ExchangeError             Exchange, or the way to it; carries Exchange's own code
     │   ├── MailboxError          this mailbox only; the others go on
     │   ├── RequestRefused        our request was wrong; repeating it is useless
@@ -22,6 +24,7 @@ holds no subject, no address of a user and no secret.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 
@@ -42,6 +45,18 @@ class SettingsError(CalendarError):
         self.field = field
         self.fault = fault
         self.remedy = remedy
+
+
+class InvalidSettings(CalendarError):
+    """Every fault of an input at once, in ``errors``."""
+
+    def __init__(self, errors: Iterable[SettingsError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(" ".join(str(error) for error in self.errors))
+
+
+class StateConflict(CalendarError):
+    """The record was changed, added or removed since it was read."""
 
 
 class ExchangeError(CalendarError):
@@ -82,9 +97,11 @@ class PbxError(CalendarError):
 
 
 class PresenceRefused(PbxError):
-    """The PBX refused one user's presence. ``code`` is its unpublished error number."""
+    """The PBX refused one user's presence, or did not answer. ``code`` is its unpublished number, if any."""
 
-    def __init__(self, code: int, text: str) -> None:
+    retry_after = timedelta(minutes=1)
+
+    def __init__(self, code: int | None, text: str) -> None:
         super().__init__(text)
         self.code = code
 

@@ -107,3 +107,72 @@ class User:
     location: str = ""
     groups: tuple[str, ...] = ()
     apps: tuple[str, ...] = ()
+
+
+class MailboxState(StrEnum):
+    """What is known of a user's mailbox."""
+
+    UNRESOLVED = "unresolved"
+    FOUND = "found"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Exchange's promise to report changes of one mailbox. ``last_sign`` is the last notification."""
+
+    id: str
+    since: datetime
+    last_sign: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a user's calendar can't be synchronised at present.
+
+    ``retry_at`` is None where a repeat waits for the next full synchronisation.
+    """
+
+    code: str
+    text: str
+    since: datetime
+    attempts: int
+    retry_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarUser:
+    """A PBX user as this service knows them.
+
+    ``candidates`` are the addresses under which Exchange may know the user, the likeliest first;
+    ``mailbox`` is the primary address found among them. ``subscribing_since`` is set while Exchange is
+    being asked for a subscription, ``read_requested_at`` while a reading waits in the queue. A user who
+    is ``leaving`` is being forgotten.
+    """
+
+    user: User
+    candidates: tuple[str, ...] = ()
+    excluded: bool = False
+    mailbox: str = ""
+    mailbox_state: MailboxState = MailboxState.UNRESOLVED
+    subscription: Subscription | None = None
+    subscribing_since: datetime | None = None
+    read_requested_at: datetime | None = None
+    failure: Failure | None = None
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """A user's appointments of the synchronised window, as read at ``read_at``.
+
+    ``version`` grows with every change. ``due_at`` is when the presence must next be computed.
+    ``etag`` is the stored record's, empty for one that is not stored yet.
+    """
+
+    appointments: tuple[Appointment, ...]
+    read_at: datetime
+    window_end: datetime
+    version: int
+    due_at: datetime | None = None
+    etag: str = ""

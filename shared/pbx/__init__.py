@@ -1,0 +1,1 @@
+"""The innovaphone PBX: what is said over its websocket API, and the session that says it."""

@@ -1,0 +1,60 @@
+"""The queues between the functions. A message holds users' guids and a reason, never data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import batched
+
+from shared.state.storage import Storage
+from shared.sync.interfaces import GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a message asks for: these users, and why."""
+
+    users: tuple[str, ...]
+    reason: str
+
+    @classmethod
+    def parse(cls, text: str) -> Work:
+        """Read a message.
+
+        Raises:
+            ValueError: it is not one of ours.
+        """
+        body = json.loads(text)
+        users = body["users"]
+        if not isinstance(users, list) or not all(isinstance(guid, str) and guid for guid in users):
+            raise ValueError("users: is no list of guids")
+        return cls(tuple(users), str(body.get("reason", "")))
+
+    def text(self) -> str:
+        """The message as it is sent."""
+        return json.dumps({"users": self.users, "reason": self.reason})
+
+
+class WorkQueues:
+    """Asks for work to be done soon, or after a while."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def read(self, users: Iterable[str], reason: str, delay: timedelta = timedelta()) -> None:
+        """Have these users' calendars read."""
+        await self._send("sync", users, reason, delay)
+
+    async def subscribe(self, users: Iterable[str], reason: str, delay: timedelta = timedelta()) -> None:
+        """Have these users' mailboxes found and subscribed to, and then read."""
+        await self._send("subscribe", users, reason, delay)
+
+    async def publish(self, reason: str) -> None:
+        """Have the PBX told what waits in the outbox."""
+        await self._storage.send("publish", Work((), reason).text())
+
+    async def _send(self, queue: str, users: Iterable[str], reason: str, delay: timedelta) -> None:
+        for group in batched(users, GROUP, strict=False):
+            await self._storage.send(queue, Work(group, reason).text(), delay=delay)

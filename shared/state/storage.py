@@ -1,0 +1,228 @@
+"""The storage account: its tables and queues, opened once for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from azure.core import MatchConditions
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import (
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
+from azure.data.tables.aio import TableClient, TableServiceClient
+from azure.identity.aio import ManagedIdentityCredential
+from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
+from azure.storage.queue.aio import QueueClient, QueueServiceClient
+
+from shared.errors import StateConflict
+from shared.settings import Environment
+
+TABLES = ("config", "users", "agendas", "outbox", "due", "leases", "budget", "health")
+QUEUES = ("sync", "publish", "subscribe")
+
+TRANSACTION_LIMIT = 100
+"""Operations in one transaction: the service's limit, which the emulator does not enforce."""
+
+_LONGEST_DELAY = 6 * 24 * 3600
+"""Seconds a message may be hidden; it lives seven days."""
+
+Entity = Mapping[str, Any]
+
+Operation = tuple[str, Entity] | tuple[str, Entity, Mapping[str, Any]]
+"""One step of a transaction: *create*, *upsert*, *update* or *delete*, a record, conditions."""
+
+
+class Table:
+    """One table, with the few operations the stores need. Properties are strings, numbers and booleans."""
+
+    def __init__(self, client: TableClient) -> None:
+        self._client = client
+
+    async def get(self, partition: str, row: str) -> TableEntity | None:
+        """One record by its keys, or None."""
+        try:
+            return await self._client.get_entity(partition, row)
+        except ResourceNotFoundError:
+            return None
+
+    async def insert(self, entity: Entity) -> str:
+        """Add a record and return its ETag.
+
+        Raises:
+            StateConflict: there is one already.
+        """
+        try:
+            return str((await self._client.create_entity(dict(entity)))["etag"])
+        except ResourceExistsError as error:
+            raise StateConflict("The record exists already.") from error
+
+    async def replace(self, entity: Entity, etag: str) -> str:
+        """Replace the record that was read with ``etag`` and return the new ETag.
+
+        Raises:
+            StateConflict: it was changed or removed meanwhile.
+        """
+        try:
+            answer = await self._client.update_entity(
+                dict(entity),
+                mode=UpdateMode.REPLACE,
+                etag=etag,
+                match_condition=MatchConditions.IfNotModified,
+            )
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            raise StateConflict("The record was changed meanwhile.") from error
+        return str(answer["etag"])
+
+    async def put(self, entity: Entity) -> None:
+        """Add the record, or set these properties of it."""
+        await self._client.upsert_entity(dict(entity), mode=UpdateMode.MERGE)
+
+    async def merge(self, entity: Entity, etag: str = "") -> None:
+        """Set these properties of a record that exists (and is still the one read with ``etag``).
+
+        Raises:
+            StateConflict: it was removed (or changed).
+        """
+        condition = MatchConditions.IfNotModified if etag else MatchConditions.IfPresent
+        try:
+            await self._client.update_entity(
+                dict(entity), mode=UpdateMode.MERGE, etag=etag or None, match_condition=condition
+            )
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            raise StateConflict("The record was changed or removed meanwhile.") from error
+
+    async def delete(self, partition: str, row: str, etag: str = "") -> None:
+        """Remove a record, if it is there (and still the one read with ``etag``).
+
+        Raises:
+            StateConflict: it was changed meanwhile.
+        """
+        condition = MatchConditions.IfNotModified if etag else None
+        try:
+            await self._client.delete_entity(partition, row, etag=etag or None, match_condition=condition)
+        except ResourceNotFoundError:
+            return
+        except ResourceModifiedError as error:
+            raise StateConflict("The record was changed meanwhile.") from error
+
+    async def query(
+        self, filter: str, *, select: list[str] | None = None, limit: int = 0
+    ) -> AsyncIterator[TableEntity]:
+        """The records that match, in the order of their keys, at most ``limit`` where it is given."""
+        found = 0
+        async for entity in self._client.query_entities(
+            filter, select=select, results_per_page=limit if 0 < limit < 1000 else None
+        ):
+            yield entity
+            found += 1
+            if found == limit:
+                return
+
+    async def transact(self, operations: Sequence[Operation]) -> list[Mapping[str, Any]]:
+        """Do all of it or nothing, within one partition, and return what each record became (``etag``).
+
+        Raises:
+            StateConflict: a record was changed, added or removed meanwhile.
+        """
+        if len(operations) > TRANSACTION_LIMIT:
+            raise ValueError(
+                f"{len(operations)} operations in a transaction, the limit is {TRANSACTION_LIMIT}"
+            )
+        try:
+            return await self._client.submit_transaction(operations)
+        except TableTransactionError as error:
+            if error.status_code in (404, 409, 412):
+                raise StateConflict("A record was changed meanwhile.") from error
+            raise
+
+
+class Storage:
+    """The storage account. Build one for each event loop; close it at the end."""
+
+    def __init__(self, tables: TableServiceClient, queues: QueueServiceClient) -> None:
+        self._tables = tables
+        self._queues = queues
+        self._clients: dict[str, QueueClient] = {}
+
+    @classmethod
+    def open(cls, environment: Environment) -> Self:
+        """Open the account the app settings name: by connection string, else as the managed identity."""
+        if environment.storage:
+            return cls(
+                TableServiceClient.from_connection_string(environment.storage),
+                QueueServiceClient.from_connection_string(environment.storage),
+            )
+        credential: AsyncTokenCredential = ManagedIdentityCredential(client_id=environment.client_id or None)
+        return cls(
+            TableServiceClient(environment.table_uri, credential=credential),
+            QueueServiceClient(environment.queue_uri, credential=credential),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await asyncio.gather(*(client.close() for client in self._clients.values()))
+        await self._tables.close()
+        await self._queues.close()
+
+    async def create(self) -> None:
+        """Create the tables and queues that are missing."""
+        await asyncio.gather(
+            *(self._tables.create_table_if_not_exists(name) for name in TABLES),
+            *(self._create_queue(name) for name in QUEUES),
+        )
+
+    async def _create_queue(self, name: str) -> None:
+        try:
+            await self._queue(name).create_queue()
+        except ResourceExistsError:
+            return
+
+    def table(self, name: str) -> Table:
+        """One of `TABLES`."""
+        return Table(self._tables.get_table_client(name))
+
+    async def send(self, queue: str, text: str, *, delay: timedelta = timedelta()) -> None:
+        """Put a message into one of `QUEUES`, to be seen after ``delay``, rounded up to whole seconds."""
+        seconds = min(math.ceil(delay.total_seconds()), _LONGEST_DELAY)
+        await self._queue(queue).send_message(text, visibility_timeout=seconds)
+
+    async def waiting(self, queue: str) -> int:
+        """About how many messages a queue holds, hidden ones included."""
+        return (await self._queue(queue).get_queue_properties()).approximate_message_count or 0
+
+    def _queue(self, name: str) -> QueueClient:
+        if name not in self._clients:
+            self._clients[name] = self._queues.get_queue_client(
+                name,
+                message_encode_policy=TextBase64EncodePolicy(),
+                message_decode_policy=TextBase64DecodePolicy(),
+            )
+        return self._clients[name]
+
+
+def partition_of(guid: str) -> str:
+    """The partition of a user's records."""
+    return guid[0]
+
+
+def write_instant(instant: datetime | None) -> str:
+    """An instant as text in UTC with microseconds, or an empty string."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds") if instant else ""
+
+
+def read_instant(text: str | None) -> datetime | None:
+    """The instant that `write_instant` wrote."""
+    return datetime.fromisoformat(text) if text else None

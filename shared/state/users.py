@@ -1,0 +1,174 @@
+"""The table ``users``: one record a PBX user, in three groups of properties with a writer each.
+
+The directory writes what the PBX says, the mailbox and subscription upkeep what Exchange says, the workers
+the marks of work and failure. Each writer merges its own properties only, so none overwrites another's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from azure.data.tables import TableEntity
+
+from shared.model import CalendarUser, Failure, MailboxState, Subscription, User
+from shared.state.storage import Storage, partition_of, read_instant, write_instant
+from shared.sync.interfaces import PARTITIONS
+
+_NO_MAILBOX = {"mailbox": "", "mailbox_state": MailboxState.UNRESOLVED.value}
+_ARRIVED = {"leaving": False, "mailbox_state": MailboxState.UNRESOLVED.value, "last_sign": ""}
+_NO_SUBSCRIPTION = {"subscription_id": "", "subscribed_at": "", "last_sign": "", "subscribing_since": ""}
+
+
+class UserStore:
+    """The users this service knows. Changing a user who is gone raises StateConflict."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._table = storage.table("users")
+
+    async def get(self, guid: str) -> CalendarUser | None:
+        """One user, or None."""
+        entity = await self._table.get(partition_of(guid), guid)
+        return _read(entity) if entity else None
+
+    async def everybody(self) -> AsyncIterator[CalendarUser]:
+        """All users, in the order of their guids."""
+        for partition in PARTITIONS:
+            async for user in self.in_partition(partition):
+                yield user
+
+    async def in_partition(self, partition: str) -> AsyncIterator[CalendarUser]:
+        """The users of one of the 16 partitions, in the order of their guids."""
+        async for entity in self._table.query(f"PartitionKey eq '{partition}'"):
+            yield _read(entity)
+
+    async def neglected(
+        self, *, silent_before: datetime, overdue_before: datetime
+    ) -> AsyncIterator[CalendarUser]:
+        """Users without a sign of life from Exchange since then, or with a reading or retry overdue since."""
+        overdue = " or ".join(
+            f"({name} ne '' and {name} lt '{write_instant(overdue_before)}')"
+            for name in ("read_requested_at", "retry_at")
+        )
+        silent = f"(mailbox_state ne '{MailboxState.NONE}' and last_sign lt '{write_instant(silent_before)}')"
+        async for entity in self._table.query(f"{silent} or {overdue}"):
+            yield _read(entity)
+
+    async def add(self, user: User, candidates: tuple[str, ...]) -> None:
+        """Store a user the PBX has newly listed. One who is there already is only updated."""
+        await self._table.put(_keys(user.guid) | _replicated(user, candidates) | _ARRIVED)
+
+    async def update(self, user: User, candidates: tuple[str, ...], *, resolve_again: bool) -> None:
+        """Store what the PBX changed. Other addresses mean another mailbox: it is resolved anew."""
+        forgotten = _NO_MAILBOX | _NO_SUBSCRIPTION if resolve_again else {}
+        await self._table.merge(_keys(user.guid) | _replicated(user, candidates) | forgotten)
+
+    async def set_leaving(self, guid: str) -> None:
+        """Note that a user is being forgotten: nobody works on them from now on."""
+        await self._table.merge(_keys(guid) | {"leaving": True})
+
+    async def remove(self, guid: str) -> None:
+        """Forget a user."""
+        await self._table.delete(partition_of(guid), guid)
+
+    async def set_mailbox(self, guid: str, state: MailboxState, address: str = "") -> None:
+        """Store what resolving the user's addresses gave."""
+        await self._table.merge(_keys(guid) | {"mailbox": address, "mailbox_state": state.value})
+
+    async def begin_subscribing(self, guid: str, now: datetime) -> None:
+        """Note that Exchange is being asked, for its first notification may come before its answer."""
+        await self._table.merge(_keys(guid) | {"subscribing_since": write_instant(now)})
+
+    async def set_subscription(self, guid: str, subscription: Subscription | None) -> None:
+        """Store the subscription that Exchange gave, or that there is none any more."""
+        if subscription is None:
+            await self._table.merge(_keys(guid) | _NO_SUBSCRIPTION)
+            return
+        await self._table.merge(
+            _keys(guid)
+            | {
+                "subscription_id": subscription.id,
+                "subscribed_at": write_instant(subscription.since),
+                "last_sign": write_instant(subscription.last_sign),
+                "subscribing_since": "",
+            }
+        )
+
+    async def set_last_sign(self, guid: str, now: datetime) -> None:
+        """Note that the subscription is alive."""
+        await self._table.merge(_keys(guid) | {"last_sign": write_instant(now)})
+
+    async def set_read_requested(self, guid: str, now: datetime | None) -> None:
+        """Note that a reading waits in the queue, or that it has begun."""
+        await self._table.merge(_keys(guid) | {"read_requested_at": write_instant(now)})
+
+    async def set_failure(self, guid: str, failure: Failure | None) -> None:
+        """Store why the user's calendar can't be synchronised, or that it can again."""
+        await self._table.merge(
+            _keys(guid)
+            | {
+                "failure_code": failure.code if failure else "",
+                "failure_text": failure.text if failure else "",
+                "failed_since": write_instant(failure.since) if failure else "",
+                "failed_attempts": failure.attempts if failure else 0,
+                "retry_at": write_instant(failure.retry_at) if failure else "",
+            }
+        )
+
+
+def _keys(guid: str) -> dict[str, Any]:
+    return {"PartitionKey": partition_of(guid), "RowKey": guid}
+
+
+def _replicated(user: User, candidates: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "sip": user.sip,
+        "common_name": user.common_name,
+        "display_name": user.display_name,
+        "emails": json.dumps(user.emails),
+        "location": user.location,
+        "groups": json.dumps(user.groups),
+        "apps": json.dumps(user.apps),
+        "candidates": json.dumps(candidates),
+    }
+
+
+def _read(entity: TableEntity) -> CalendarUser:
+    subscription = None
+    subscribed_at = read_instant(entity.get("subscribed_at"))
+    if entity.get("subscription_id") and subscribed_at:
+        last_sign = read_instant(entity.get("last_sign")) or subscribed_at
+        subscription = Subscription(entity["subscription_id"], subscribed_at, last_sign)
+    failure = None
+    failed_since = read_instant(entity.get("failed_since"))
+    if failed_since:
+        failure = Failure(
+            code=entity["failure_code"],
+            text=entity["failure_text"],
+            since=failed_since,
+            attempts=entity["failed_attempts"],
+            retry_at=read_instant(entity.get("retry_at")),
+        )
+    return CalendarUser(
+        user=User(
+            guid=entity["RowKey"],
+            sip=entity["sip"],
+            common_name=entity["common_name"],
+            display_name=entity["display_name"],
+            emails=tuple(json.loads(entity["emails"])),
+            location=entity["location"],
+            groups=tuple(json.loads(entity["groups"])),
+            apps=tuple(json.loads(entity["apps"])),
+        ),
+        candidates=tuple(json.loads(entity["candidates"])),
+        excluded=entity.get("excluded", False),
+        mailbox=entity.get("mailbox", ""),
+        mailbox_state=MailboxState(entity.get("mailbox_state", MailboxState.UNRESOLVED)),
+        subscription=subscription,
+        subscribing_since=read_instant(entity.get("subscribing_since")),
+        read_requested_at=read_instant(entity.get("read_requested_at")),
+        failure=failure,
+        leaving=entity.get("leaving", False),
+    )

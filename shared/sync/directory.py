@@ -1,0 +1,126 @@
+"""Replicate the PBX's users: who is new, who changed, who left."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from shared.errors import PbxUnavailable, StateConflict
+from shared.model import CalendarUser, User
+from shared.pbx.protocol import Identity, TableRow, candidate_addresses
+from shared.settings import PbxSettings, Scope
+from shared.sync.interfaces import Clock, Health, Users, WorkQueues
+from shared.sync.leaving import Farewell
+
+_log = logging.getLogger(__name__)
+
+EVERY = timedelta(hours=1)
+TASK = "directory"
+
+
+class PbxSession(Protocol):
+    """A signed-in session with the PBX. ``identity`` is None where the Admin API isn't granted."""
+
+    identity: Identity | None
+
+    def users(self) -> AsyncIterator[TableRow]:
+        """All rows of the users table; raises PbxUnavailable when it breaks off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How many users a replication added, changed and removed."""
+
+    added: int
+    changed: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Keeps the stored users equal to the PBX's, as far as they are in scope."""
+
+    users: Users
+    farewell: Farewell
+    queues: WorkQueues
+
+    async def replicate(self, session: PbxSession, settings: PbxSettings) -> Changes:
+        """Compare the PBX's users with the stored ones and follow what changed.
+
+        Nothing is removed unless the replication came to its end.
+
+        Raises:
+            PbxUnavailable: the replication broke off, or listed nobody at all while users are stored.
+        """
+        domain = session.identity.domain if session.identity else settings.domain
+        listed: dict[str, tuple[User, tuple[str, ...]]] = {}
+        count = 0
+        async for row in session.users():
+            count += 1
+            if row.user is not None and _in_scope(row.user, settings):
+                listed[row.guid] = (row.user, candidate_addresses(row, domain))
+            else:
+                listed.pop(row.guid, None)
+        stored = {known.user.guid: known async for known in self.users.everybody()}
+        if stored and not count:
+            raise PbxUnavailable("The PBX listed no users at all; the stored ones are kept.")
+        return await self._follow(listed, stored)
+
+    async def _follow(
+        self, listed: dict[str, tuple[User, tuple[str, ...]]], stored: dict[str, CalendarUser]
+    ) -> Changes:
+        subscribe: list[str] = []
+        read: list[str] = []
+        changed = 0
+        for guid, (user, candidates) in listed.items():
+            known = stored.get(guid)
+            if known is None or known.leaving:
+                await self.users.add(user, candidates)
+                subscribe.append(guid)
+            elif not known.excluded and (known.user, known.candidates) != (user, candidates):
+                changed += 1
+                moved = known.candidates != candidates
+                await self._update(user, candidates, moved)
+                if moved:
+                    subscribe.append(guid)
+                elif known.user.sip != user.sip:
+                    read.append(guid)
+        gone = [guid for guid, known in stored.items() if guid not in listed or known.excluded]
+        waits = False
+        for guid in gone:
+            waits = await self.farewell.leave(guid) or waits
+        await self.queues.subscribe(subscribe, "directory")
+        await self.queues.read(read, "directory")
+        if waits:
+            await self.queues.publish("directory")
+        added = len(subscribe)
+        _log.info("directory replicated", extra={"added": added, "changed": changed, "removed": len(gone)})
+        return Changes(added, changed, len(gone))
+
+    async def _update(self, user: User, candidates: tuple[str, ...], moved: bool) -> None:
+        try:
+            await self.users.update(user, candidates, resolve_again=moved)
+        except StateConflict:
+            await self.users.add(user, candidates)
+
+
+async def is_overdue(health: Health, clock: Clock) -> bool:
+    """Whether the replication has to be started now, because its timer was silent or the last run failed."""
+    last = await health.heartbeat(TASK)
+    if last is None:
+        return True
+    trouble = await health.trouble("pbx")
+    if last.error:
+        return trouble is None or trouble.retry_at <= clock()
+    return clock() - last.at > EVERY + timedelta(minutes=15)
+
+
+def _in_scope(user: User, settings: PbxSettings) -> bool:
+    if settings.scope is Scope.APP:
+        return settings.scope_app in user.apps
+    if settings.scope is Scope.GROUPS:
+        return not set(settings.scope_groups).isdisjoint(user.groups)
+    return True

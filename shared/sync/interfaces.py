@@ -1,0 +1,234 @@
+"""What the use cases need from outside, and the values that pass between them and it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.model import (
+    Agenda,
+    Appointment,
+    CalendarUser,
+    Failure,
+    MailboxState,
+    Presence,
+    Subscription,
+    User,
+)
+
+Clock = Callable[[], datetime]
+"""Tells the present instant in UTC."""
+
+
+# ---- Exchange
+
+
+class Reading(Protocol):
+    """A mailbox's appointments as they were read."""
+
+    @property
+    def appointments(self) -> tuple[Appointment, ...]:
+        """In any order."""
+
+
+class CalendarSource(Protocol):
+    """Where calendars are read: Exchange Web Services, and whatever may follow them.
+
+    Every method raises ExchangeError and nothing else.
+    """
+
+    async def find_mailbox(self, address: str) -> str | None:
+        """The primary address of the mailbox that has this address, or None where there is none."""
+
+    async def read(self, mailbox: str, start: datetime, end: datetime) -> Reading:
+        """The appointments that overlap the window."""
+
+    async def add_organizers(self, mailbox: str, reading: Reading, wanted: Sequence[str]) -> Reading:
+        """The same reading, with the organizers' addresses of the appointments with these ids."""
+
+    async def subscribe(self, mailbox: str, callback_url: str) -> str:
+        """Have changes of this mailbox told to a callback; return the subscription's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The right to have so many requests to Exchange under way: one for each of ``slots``."""
+
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No request to Exchange before this time has passed."""
+
+    duration: timedelta
+
+
+class Budget(Protocol):
+    """The number of requests under way to Exchange, shared by all instances."""
+
+    async def acquire(self, wanted: int, now: datetime) -> Grant | Pause:
+        """Up to ``wanted`` slots, at least one, or how long to wait."""
+
+    async def release(self, grant: Grant, now: datetime, pause: timedelta | None) -> None:
+        """Give slots back; ``pause`` is how long Exchange wants to be left alone, None after a success."""
+
+
+# ---- the state
+
+GROUP = 20
+"""Users in one message: an execution is billed a second at least, and one message is done well within it."""
+
+PARTITIONS = tuple("0123456789abcdef")
+"""Users' records lie in 16 parts, by the first digit of the guid."""
+
+
+class Users(Protocol):
+    """The users this service knows. Changing one who is gone raises StateConflict."""
+
+    async def get(self, guid: str) -> CalendarUser | None: ...
+    def everybody(self) -> AsyncIterator[CalendarUser]: ...
+    def in_partition(self, partition: str) -> AsyncIterator[CalendarUser]: ...
+    def neglected(
+        self, *, silent_before: datetime, overdue_before: datetime
+    ) -> AsyncIterator[CalendarUser]: ...
+    async def add(self, user: User, candidates: tuple[str, ...]) -> None: ...
+    async def update(self, user: User, candidates: tuple[str, ...], *, resolve_again: bool) -> None: ...
+    async def set_leaving(self, guid: str) -> None: ...
+    async def remove(self, guid: str) -> None: ...
+    async def set_mailbox(self, guid: str, state: MailboxState, address: str = "") -> None: ...
+    async def begin_subscribing(self, guid: str, now: datetime) -> None: ...
+    async def set_subscription(self, guid: str, subscription: Subscription | None) -> None: ...
+    async def set_last_sign(self, guid: str, now: datetime) -> None: ...
+    async def set_read_requested(self, guid: str, now: datetime | None) -> None: ...
+    async def set_failure(self, guid: str, failure: Failure | None) -> None: ...
+
+
+class Agendas(Protocol):
+    """What was read last for each user."""
+
+    async def get(self, guid: str) -> Agenda | None: ...
+    async def save(self, guid: str, agenda: Agenda) -> Agenda: ...
+    async def remove(self, guid: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A user whose presence must be computed in ``minute``."""
+
+    minute: str
+    guid: str
+
+
+class DueTimes(Protocol):
+    """Whose presence changes by itself, and when."""
+
+    async def schedule(self, guid: str, at: datetime) -> None: ...
+    async def due(self, now: datetime, limit: int) -> list[Due]: ...
+    async def done(self, handled: Iterable[Due]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A presence that waits for the PBX. ``activity`` is as the PBX writes it.
+
+    ``leaving`` means that the user is forgotten once the PBX has acknowledged. ``not_before`` is set after
+    the PBX refused it ``attempts`` times.
+    """
+
+    guid: str
+    sip: str
+    activity: str
+    note: str
+    leaving: bool
+    attempts: int
+    not_before: datetime | None
+    etag: str
+
+
+class Presences(Protocol):
+    """The presences on their way to the PBX: the latest wins, and nothing is told twice."""
+
+    async def put(self, guid: str, sip: str, order: str, presence: Presence) -> bool:
+        """Want this presence; tell whether something waits now. An earlier ``order`` never wins."""
+
+    async def withdraw(self, guid: str) -> bool:
+        """Clear the presence of a user who leaves; tell whether something waits now."""
+
+    async def take(self, now: datetime, limit: int) -> list[Pending]:
+        """About so many that wait, marked as being sent."""
+
+    async def waits(self) -> bool:
+        """Whether anything waits."""
+
+    async def acknowledge(self, told: Iterable[Pending], now: datetime) -> None:
+        """The PBX has taken these."""
+
+    async def refuse(self, pending: Pending, error: str, not_before: datetime) -> None:
+        """The PBX refused this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to do ``name`` until ``until``."""
+
+    name: str
+    until: datetime
+    etag: str
+
+
+class Leases(Protocol):
+    """Who may do what only one may at a time."""
+
+    async def acquire(self, name: str, now: datetime, duration: timedelta) -> Lease | None: ...
+    async def renew(self, lease: Lease, now: datetime, duration: timedelta) -> Lease | None: ...
+    async def release(self, lease: Lease) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a system can't be used. Nobody tries again before ``retry_at``; ``attempts`` failed so far."""
+
+    code: str
+    text: str
+    since: datetime
+    attempts: int
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The last run of a task: when it ended, how many seconds it took, its error or an empty text."""
+
+    name: str
+    at: datetime
+    seconds: float
+    error: str
+
+
+class Health(Protocol):
+    """What an administrator wants to know at a glance."""
+
+    async def trouble(self, system: str) -> Trouble | None: ...
+    async def set_trouble(self, system: str, trouble: Trouble | None) -> None: ...
+    async def beat(self, heartbeat: Heartbeat) -> None: ...
+    async def heartbeat(self, name: str) -> Heartbeat | None: ...
+    async def midnight(self) -> tuple[str, int] | None: ...
+    async def set_midnight(self, date: str, done: int) -> None: ...
+
+
+class WorkQueues(Protocol):
+    """Asks for work to be done soon, or after a while."""
+
+    async def read(self, users: Iterable[str], reason: str, delay: timedelta = ...) -> None: ...
+    async def subscribe(self, users: Iterable[str], reason: str, delay: timedelta = ...) -> None: ...
+    async def publish(self, reason: str) -> None: ...
+
+
+class Callbacks(Protocol):
+    """The addresses to which Exchange sends notifications, one a user, with a secret in each."""
+
+    def address_of(self, guid: str) -> str: ...
+    def verify(self, guid: str, secret: str) -> bool: ...

@@ -1,0 +1,32 @@
+"""A user leaves: the presence is cleared, what was stored is deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.errors import StateConflict
+from shared.sync.interfaces import Agendas, Presences, Users
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """Forgets users. The user's own record goes last, so that a killed run is repeated."""
+
+    users: Users
+    agendas: Agendas
+    presences: Presences
+
+    async def leave(self, guid: str) -> bool:
+        """Forget a user; tell whether something waits for the PBX."""
+        try:
+            await self.users.set_leaving(guid)
+        except StateConflict:
+            return False
+        waits = await self.clear(guid)
+        await self.users.remove(guid)
+        return waits
+
+    async def clear(self, guid: str) -> bool:
+        """Clear a user's presence and delete the agenda; tell whether something waits for the PBX."""
+        await self.agendas.remove(guid)
+        return await self.presences.withdraw(guid)

@@ -1,0 +1,65 @@
+"""From an agenda to the outbox: compose the presence, note when it changes, want it on the PBX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.model import Agenda, Presence, User
+from shared.presence import PresenceRules, compose, next_composition
+from shared.sync.interfaces import Agendas, Clock, DueTimes, Presences
+
+
+@dataclass(frozen=True, slots=True)
+class Presenter:
+    """Turns agendas into presences that wait for the PBX."""
+
+    agendas: Agendas
+    due: DueTimes
+    presences: Presences
+    clock: Clock
+
+    async def present_new(self, user: User, agenda: Agenda, rules: PresenceRules) -> bool:
+        """Store an agenda that was just read and present it; tell whether something waits for the PBX.
+
+        Raises:
+            StateConflict: somebody else stored an agenda meanwhile; read again.
+        """
+        now = self.clock()
+        presence = compose(agenda.appointments, now, rules)
+        due_at = next_composition(presence, now, rules)
+        # The hint first: without it a killed run would leave a presence that never changes.
+        if due_at is not None and due_at != agenda.due_at:
+            await self.due.schedule(user.guid, due_at)
+        agenda = replace(agenda, version=agenda.version + 1, due_at=due_at)
+        await self.agendas.save(user.guid, agenda)
+        return await self._put(user, agenda, presence, now, due_at, rules)
+
+    async def present_again(self, user: User, rules: PresenceRules) -> bool:
+        """Present the stored agenda as of now; tell whether something waits for the PBX."""
+        agenda = await self.agendas.get(user.guid)
+        if agenda is None:
+            return False
+        now = self.clock()
+        presence = compose(agenda.appointments, now, rules)
+        due_at = next_composition(presence, now, rules)
+        if due_at is not None:
+            await self.due.schedule(user.guid, due_at)
+        return await self._put(user, agenda, presence, now, due_at, rules)
+
+    async def _put(
+        self,
+        user: User,
+        agenda: Agenda,
+        presence: Presence,
+        now: datetime,
+        due_at: datetime | None,
+        rules: PresenceRules,
+    ) -> bool:
+        # Presences of a newer agenda come later, then those of a later instant.
+        order = f"{agenda.version:012d} {now.isoformat(timespec='microseconds')}"
+        waits = await self.presences.put(user.guid, user.sip, order, presence)
+        if due_at is not None and due_at <= self.clock():
+            # The moment came meanwhile, and its tick may have seen the former agenda.
+            return await self.present_again(user, rules) or waits
+        return waits

@@ -1,0 +1,121 @@
+"""Tell the PBX what waits in the outbox: one session for all, one publisher at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from shared.errors import PbxError, PbxLoginRefused, PbxUnavailable, PresenceRefused
+from shared.pbx.session import Assignment, Outcome
+from shared.sync.interfaces import Clock, Health, Lease, Leases, Pending, Presences
+from shared.sync.trouble import add_failure, find_pause
+
+_log = logging.getLogger(__name__)
+
+PAGE = 512
+"""Presences taken from the outbox at a time."""
+
+_LEASE = timedelta(minutes=1)
+_RECONNECTIONS = (0.5, 1.0, 2.0)
+"""Seconds before each of the attempts to connect anew; after them the next minute tries again."""
+
+
+class PbxSession(Protocol):
+    """A signed-in session with the PBX."""
+
+    async def set_presences(self, assignments: Sequence[Assignment]) -> list[Outcome]:
+        """Set many users' presences and return what became of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Brings the outbox to the PBX."""
+
+    presences: Presences
+    leases: Leases
+    health: Health
+    connect: Callable[[], AbstractAsyncContextManager[PbxSession]]
+    clock: Clock
+
+    async def publish(self) -> int:
+        """Tell the PBX all that waits, and return how many presences it has acknowledged.
+
+        Does nothing while another publisher works or while the PBX is left alone after a failure: what
+        waits is not lost, and the tick asks again. The PBX's failure is recorded, not raised.
+        """
+        told = 0
+        while await self.presences.waits():
+            trouble = await self.health.trouble("pbx")
+            if trouble is not None and trouble.retry_at > self.clock():
+                break
+            lease = await self.leases.acquire("publisher", self.clock(), _LEASE)
+            if lease is None:
+                break
+            try:
+                done = await self._drain(lease)
+            except PbxError as error:
+                await self.health.set_trouble("pbx", add_failure(trouble, error, self.clock()))
+                _log.error("pbx unavailable", extra={"code": type(error).__name__})
+                break
+            finally:
+                await self.leases.release(lease)
+            if trouble is not None:
+                await self.health.set_trouble("pbx", None)
+            told += done
+            if not done:
+                break
+            # Whoever came while the lease was held has gone away: look once more on their behalf.
+        return told
+
+    async def _drain(self, lease: Lease) -> int:
+        told = 0
+        failures = 0
+        async with AsyncExitStack() as stack:
+            session: PbxSession | None = None
+            while page := await self.presences.take(self.clock(), PAGE):
+                try:
+                    if session is None:
+                        session = await stack.enter_async_context(self.connect())
+                    told += await self._tell(session, page)
+                    failures = 0
+                except PbxUnavailable as error:
+                    if isinstance(error, PbxLoginRefused) or failures == len(_RECONNECTIONS):
+                        raise
+                    await stack.aclose()
+                    session = None
+                    await asyncio.sleep(_RECONNECTIONS[failures])
+                    failures += 1
+                renewed = await self.leases.renew(lease, self.clock(), _LEASE)
+                if renewed is None:
+                    break
+                lease = renewed
+        return told
+
+    async def _tell(self, session: PbxSession, page: Sequence[Pending]) -> int:
+        """Send a page and store what came of it; return how many were acknowledged.
+
+        Raises:
+            PbxUnavailable: the connection was lost; what had no answer goes on waiting.
+        """
+        by_guid = {pending.guid: pending for pending in page}
+        outcomes = await session.set_presences([Assignment(p.guid, p.sip, p.activity, p.note) for p in page])
+        now = self.clock()
+        taken = [by_guid[o.assignment.guid] for o in outcomes if o.error is None]
+        await self.presences.acknowledge(taken, now)
+        lost = None
+        for outcome in outcomes:
+            if isinstance(outcome.error, PresenceRefused):
+                pending = by_guid[outcome.assignment.guid]
+                not_before = now + find_pause(outcome.error, pending.attempts + 1)
+                await self.presences.refuse(pending, str(outcome.error), not_before)
+                _log.warning("presence refused", extra={"user": pending.guid, "code": outcome.error.code})
+            elif outcome.error is not None and not isinstance(lost, PbxLoginRefused):
+                lost = outcome.error
+        if lost is not None:
+            raise lost
+        return len(taken)

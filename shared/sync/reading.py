@@ -1,0 +1,106 @@
+"""Read users' calendars and present them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.errors import StateConflict
+from shared.model import Agenda, CalendarUser, MailboxState, ShowAs
+from shared.presence import PresenceRules, redact
+from shared.sync.interfaces import Agendas, CalendarSource, Clock, Reading, Users, WorkQueues
+from shared.sync.leaving import Farewell
+from shared.sync.presenting import Presenter
+from shared.sync.throttling import Throttle
+
+WINDOW = timedelta(hours=48)
+"""How far ahead a calendar is read."""
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads mailboxes through the calendar source: one request each."""
+
+    source: CalendarSource
+    users: Users
+    agendas: Agendas
+    presenter: Presenter
+    farewell: Farewell
+    throttle: Throttle
+    queues: WorkQueues
+    clock: Clock
+
+    async def read(self, guids: Sequence[str], reason: str, rules: PresenceRules) -> None:
+        """Read these users' next 48 hours; have the PBX told if anything changed.
+
+        Users who can't be read now are asked for again, later.
+        """
+        waits = False
+
+        async def read_one(user: CalendarUser) -> None:
+            nonlocal waits
+            waits = await self._read_one(user, rules) or waits
+
+        rest = await self.throttle.each(guids, read_one)
+        if waits:
+            await self.queues.publish(reason)
+        for delay, users in rest.users.items():
+            await self.queues.read(users, reason, delay)
+
+    async def _read_one(self, user: CalendarUser, rules: PresenceRules) -> bool:
+        guid = user.user.guid
+        if user.mailbox_state is not MailboxState.FOUND:
+            return False
+        if user.read_requested_at is not None:
+            # Before the reading: a change that comes during it must ask for another one.
+            await self.users.set_read_requested(guid, None)
+        for _ in range(_ATTEMPTS):
+            before = await self.agendas.get(guid)
+            agenda = await self._fetch(user, before, rules)
+            try:
+                waits = await self.presenter.present_new(user.user, agenda, rules)
+            except StateConflict:
+                again = await self.users.get(guid)
+                if again is None or again.leaving:
+                    return False
+                user = again
+                continue
+            if before is None and await self._has_left(guid):
+                waits = await self.farewell.clear(guid) or waits
+            return waits
+        raise StateConflict("Too many readers of one calendar.")
+
+    async def _fetch(self, user: CalendarUser, before: Agenda | None, rules: PresenceRules) -> Agenda:
+        now = self.clock()
+        reading = await self.source.read(user.mailbox, now, now + WINDOW)
+        wanted = _without_organizer(reading, rules)
+        if wanted:
+            reading = await self.source.add_organizers(user.mailbox, reading, wanted)
+        appointments = tuple(redact(appointment, rules) for appointment in reading.appointments)
+        return Agenda(
+            appointments,
+            read_at=now,
+            window_end=now + WINDOW,
+            version=before.version if before else 0,
+            due_at=before.due_at if before else None,
+            etag=before.etag if before else "",
+        )
+
+    async def _has_left(self, guid: str) -> bool:
+        """Whether the user left during the first reading, so that what it stored must go again."""
+        user = await self.users.get(guid)
+        return user is None or user.leaving
+
+
+def _without_organizer(reading: Reading, rules: PresenceRules) -> list[str]:
+    """The appointments whose mapping depends on an organizer's address that the reading lacks."""
+    if not rules.tentative_exception_organizers:
+        return []
+    return [
+        appointment.id
+        for appointment in reading.appointments
+        if appointment.show_as is ShowAs.TENTATIVE and not appointment.organizer
+    ]

@@ -1,0 +1,64 @@
+"""Find users' mailboxes, subscribe to their changes, and have them read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.model import CalendarUser, MailboxState, Subscription
+from shared.sync.interfaces import CalendarSource, Callbacks, Clock, Users, WorkQueues
+from shared.sync.throttling import Throttle
+
+STATUS_FREQUENCY = timedelta(minutes=30)
+"""How often Exchange gives a sign of life while nothing changes."""
+
+SILENCE = 2 * STATUS_FREQUENCY + timedelta(minutes=10)
+"""After which a subscription is taken for dead: twice the frequency, and how seldom a sign is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """Asks Exchange to report the changes of calendars."""
+
+    source: CalendarSource
+    users: Users
+    callbacks: Callbacks
+    throttle: Throttle
+    queues: WorkQueues
+    clock: Clock
+
+    async def subscribe(self, guids: Sequence[str], reason: str) -> None:
+        """Make sure of these users' mailboxes and subscriptions, and have each read afterwards.
+
+        What happened before a subscription began is not reported: hence the reading.
+        """
+        found: list[str] = []
+
+        async def subscribe_one(user: CalendarUser) -> None:
+            guid = user.user.guid
+            now = self.clock()
+            if user.subscription is not None and now - user.subscription.last_sign < SILENCE:
+                return
+            mailbox = user.mailbox or await self._find_mailbox(user)
+            if not mailbox:
+                return
+            # Also where the subscription is refused, the calendar can be read.
+            found.append(guid)
+            await self.users.begin_subscribing(guid, now)
+            identity = await self.source.subscribe(mailbox, self.callbacks.address_of(guid))
+            await self.users.set_subscription(guid, Subscription(identity, now, now))
+
+        rest = await self.throttle.each(guids, subscribe_one)
+        await self.queues.read(found, reason)
+        for delay, users in rest.users.items():
+            await self.queues.subscribe(users, reason, delay)
+
+    async def _find_mailbox(self, user: CalendarUser) -> str:
+        for candidate in user.candidates:
+            mailbox = await self.source.find_mailbox(candidate)
+            if mailbox is not None:
+                await self.users.set_mailbox(user.user.guid, MailboxState.FOUND, mailbox)
+                return mailbox
+        await self.users.set_mailbox(user.user.guid, MailboxState.NONE)
+        return ""

@@ -1,0 +1,138 @@
+"""Work against Exchange for several users at once, within the budget that all instances share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from shared.errors import CalendarError, ExchangeUnavailable, StateConflict
+from shared.model import CalendarUser, Failure
+from shared.sync.interfaces import Budget, Clock, Health, Pause, Users
+from shared.sync.trouble import add_failure, find_pause
+
+_log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Requests that one message may have under way."""
+
+_CROWDED = timedelta(seconds=5)
+"""After which a user whose record others keep changing is tried again."""
+
+_BROKEN = timedelta(minutes=5)
+"""After which a user is tried again whom this software fails to handle."""
+
+
+@dataclass(slots=True)
+class Rest:
+    """The users who could not be handled now, by the time after which they are to be tried again."""
+
+    users: dict[timedelta, list[str]] = field(default_factory=dict)
+
+    def add(self, guid: str, delay: timedelta) -> None:
+        """Have one more tried again."""
+        self.users.setdefault(delay, []).append(guid)
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Runs an action for each user with as many side by side as the budget grants."""
+
+    budget: Budget
+    users: Users
+    health: Health
+    clock: Clock
+
+    async def each(self, guids: Sequence[str], act: Callable[[CalendarUser], Awaitable[None]]) -> Rest:
+        """Do ``act`` for each user who is still there. One who fails is recorded and never stops another.
+
+        When Exchange as a whole fails nobody else is tried, and it is left alone for as long as it wants.
+        """
+        rest = Rest()
+        grant = await self.budget.acquire(min(len(guids), AT_ONCE), self.clock())
+        if isinstance(grant, Pause):
+            delay = grant.duration + timedelta(seconds=random.randint(0, 2))  # noqa: S311
+            for guid in guids:
+                rest.add(guid, delay)
+            return rest
+        waiting = list(reversed(guids))
+        stopped: list[ExchangeUnavailable] = []
+
+        async def work() -> None:
+            while waiting and not stopped:
+                guid = waiting.pop()
+                try:
+                    await self._act(guid, act, rest)
+                except ExchangeUnavailable as error:
+                    stopped.append(error)
+                    waiting.append(guid)
+
+        pause = None
+        try:
+            await asyncio.gather(*(work() for _ in grant.slots))
+            if stopped:
+                pause = await self._note_trouble(stopped[0])
+                for guid in waiting:
+                    rest.add(guid, pause)
+            else:
+                await self._note_success()
+        finally:
+            await self.budget.release(grant, self.clock(), pause)
+        return rest
+
+    async def _act(self, guid: str, act: Callable[[CalendarUser], Awaitable[None]], rest: Rest) -> None:
+        try:
+            user = await self.users.get(guid)
+            if user is None or user.leaving:
+                return
+            try:
+                await act(user)
+            except ExchangeUnavailable:
+                raise
+            except StateConflict:
+                rest.add(guid, _CROWDED)
+                return
+            except Exception as error:
+                failure = self._failure(user, error)
+                await self.users.set_failure(guid, failure)
+                if failure.retry_at is not None:
+                    rest.add(guid, failure.retry_at - self.clock())
+                return
+            if user.failure is not None:
+                await self.users.set_failure(guid, None)
+        except StateConflict:
+            _log.info("user left meanwhile", extra={"user": guid})
+
+    def _failure(self, user: CalendarUser, error: Exception) -> Failure:
+        now = self.clock()
+        before = user.failure
+        attempts = before.attempts + 1 if before else 1
+        since = before.since if before else now
+        if not isinstance(error, CalendarError):
+            _log.error("user failed", extra={"user": user.user.guid}, exc_info=error)
+            return Failure(
+                type(error).__name__,
+                "An error in this software; see the log.",
+                since,
+                attempts,
+                now + _BROKEN,
+            )
+        code = getattr(error, "code", type(error).__name__)
+        _log.warning("user failed", extra={"user": user.user.guid, "code": code})
+        retry_at = now + find_pause(error, attempts) if error.retry_after is not None else None
+        return Failure(code, str(error), since, attempts, retry_at)
+
+    async def _note_trouble(self, error: ExchangeUnavailable) -> timedelta:
+        now = self.clock()
+        trouble = add_failure(await self.health.trouble("exchange"), error, now)
+        await self.health.set_trouble("exchange", trouble)
+        _log.error("exchange unavailable", extra={"code": error.code, "attempts": trouble.attempts})
+        return trouble.retry_at - now
+
+    async def _note_success(self) -> None:
+        if await self.health.trouble("exchange") is not None:
+            await self.health.set_trouble("exchange", None)
+            _log.info("exchange is back")
