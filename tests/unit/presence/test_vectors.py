@@ -11,7 +11,7 @@ import pytest
 from shared.presence.command import compose_line
 
 VECTORS = Path(__file__).with_name("vectors.jsonl")
-CASES: list[dict[str, Any]] = [json.loads(line) for line in VECTORS.read_text("utf-8").splitlines()]
+CASES: list[dict[str, Any]] = [json.loads(line) for line in VECTORS.read_bytes().splitlines()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
