@@ -22,7 +22,7 @@ def at(text: str) -> datetime:
 
 def appoint(start: str, end: str, subject: str = "Meeting", **others: Any) -> Appointment:
     """Write an appointment; its id is its subject unless another is given."""
-    return Appointment(**{"id": subject, "subject": subject, "start": at(start), "end": at(end)} | others)
+    return Appointment(others.pop("id", subject), at(start), at(end), subject, **others)
 
 
 _WORDS = st.sampled_from(

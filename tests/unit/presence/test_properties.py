@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from shared.model import Activity, Appointment, Sensitivity
@@ -27,9 +27,12 @@ from tests.unit.presence.agendas import SUBJECTS, draw_case
 type Case = tuple[list[Appointment], datetime, PresenceRules]
 
 CASES = draw_case()
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For machines that are busy with other things."""
 TAGS = ("free", "busy", "away", "len", "until", "whole-day", "next-activity", "next")
 
 
+@CALM
 @given(CASES)
 def test_the_engine_agrees_with_the_rules_taken_literally(case: Case) -> None:
     agenda, now, rules = case
@@ -41,6 +44,7 @@ def test_the_engine_agrees_with_the_rules_taken_literally(case: Case) -> None:
     assert presence.activity == ((winner and oracle.activity_of(winner, rules)) or "available")
 
 
+@CALM
 @given(CASES)
 def test_the_timeline_agrees_with_the_rules_taken_literally(case: Case) -> None:
     agenda, now, rules = case
@@ -54,6 +58,7 @@ def test_the_timeline_agrees_with_the_rules_taken_literally(case: Case) -> None:
         assert segment.end == oracle.change_after(agenda, segment.start, rules)
 
 
+@CALM
 @given(CASES)
 def test_every_rival_runs_in_the_segment_and_loses_by_its_rule(case: Case) -> None:
     agenda, now, rules = case
@@ -76,10 +81,11 @@ def test_every_rival_runs_in_the_segment_and_loses_by_its_rule(case: Case) -> No
         assert segment.reason == (segment.rivals[0].rule if segment.rivals else None)
 
 
+@CALM
 @given(CASES)
 def test_an_appointment_is_omitted_exactly_when_it_neither_shows_nor_loses(case: Case) -> None:
     agenda, now, rules = case
-    seen = set()
+    seen: set[str] = set()
     for segment in timeline(agenda, now, rules):
         seen.update({segment.winner.id} if segment.winner else ())
         seen.update(rival.appointment.id for rival in segment.rivals)
@@ -87,6 +93,7 @@ def test_an_appointment_is_omitted_exactly_when_it_neither_shows_nor_loses(case:
     assert seen == {item.id for item in agenda if find_omission(item, now, rules) is None}
 
 
+@CALM
 @given(CASES)
 def test_each_note_of_a_timeline_is_the_one_composed_then(case: Case) -> None:
     agenda, now, rules = case
@@ -103,6 +110,7 @@ def test_each_note_of_a_timeline_is_the_one_composed_then(case: Case) -> None:
     assert instants == expected
 
 
+@CALM
 @given(CASES)
 def test_a_note_reads_the_same_until_it_must_be_composed_again(case: Case) -> None:
     agenda, now, rules = case
@@ -117,6 +125,7 @@ def test_a_note_reads_the_same_until_it_must_be_composed_again(case: Case) -> No
         assert compose(agenda, again, rules).note != presence.note
 
 
+@CALM
 @given(CASES)
 def test_until_it_changes_only_a_date_goes_and_only_at_midnight(case: Case) -> None:
     agenda, now, rules = case
@@ -139,6 +148,7 @@ def test_until_it_changes_only_a_date_goes_and_only_at_midnight(case: Case) -> N
         assert last.note.split(" #")[0] == presence.note.replace(date, "", 1).split(" #")[0]
 
 
+@CALM
 @given(CASES, st.randoms())
 def test_the_order_of_the_appointments_is_no_matter(case: Case, chance: random.Random) -> None:
     agenda, now, rules = case
@@ -149,6 +159,7 @@ def test_the_order_of_the_appointments_is_no_matter(case: Case, chance: random.R
     assert timeline(shuffled, now, rules) == timeline(agenda, now, rules)
 
 
+@CALM
 @given(CASES)
 def test_an_appointment_that_never_shows_can_be_left_out(case: Case) -> None:
     agenda, now, rules = case
@@ -157,6 +168,7 @@ def test_an_appointment_that_never_shows_can_be_left_out(case: Case) -> None:
     assert compose(shown, now, rules) == compose(agenda, now, rules)
 
 
+@CALM
 @given(CASES)
 def test_a_higher_rank_never_loses_to_a_lower(case: Case) -> None:
     agenda, now, rules = case
@@ -166,6 +178,7 @@ def test_a_higher_rank_never_loses_to_a_lower(case: Case) -> None:
             assert oracle.rank_of(segment.winner, rules) >= oracle.rank_of(rival.appointment, rules)
 
 
+@CALM
 @given(CASES)
 def test_what_may_be_stored_gives_the_same_note(case: Case) -> None:
     agenda, now, rules = case
@@ -178,6 +191,7 @@ def test_what_may_be_stored_gives_the_same_note(case: Case) -> None:
         assert kept == (replace(item, subject="", rank=oracle.rank_of(item, rules)) if hidden else item)
 
 
+@CALM
 @given(CASES)
 def test_a_note_reads_back_as_what_was_composed(case: Case) -> None:
     agenda, now, rules = case
@@ -201,6 +215,7 @@ def test_a_note_reads_back_as_what_was_composed(case: Case) -> None:
     assert parsed.whole_day == (boundary is not None and boundary.all_day)
 
 
+@CALM
 @given(CASES)
 def test_a_reader_with_the_same_language_and_zone_reads_the_sentence_of_the_note(case: Case) -> None:
     agenda, now, rules = case
@@ -209,6 +224,7 @@ def test_a_reader_with_the_same_language_and_zone_reads_the_sentence_of_the_note
     assert render(read(note), rules.language, rules.zone, now) == note.split(" #")[0]
 
 
+@CALM
 @given(CASES)
 def test_len_and_next_cut_out_the_titles_in_characters_and_in_bytes(case: Case) -> None:
     agenda, now, rules = case
@@ -230,6 +246,7 @@ def test_len_and_next_cut_out_the_titles_in_characters_and_in_bytes(case: Case) 
         assert note[start : start + length] == encoded[start_byte : start_byte + size].decode() == title
 
 
+@CALM
 @given(CASES)
 def test_no_tag_comes_from_a_subject_and_tags_stand_in_order_at_the_end(case: Case) -> None:
     agenda, now, rules = case
@@ -243,6 +260,7 @@ def test_no_tag_comes_from_a_subject_and_tags_stand_in_order_at_the_end(case: Ca
     assert len(set(names)) == len(names)
 
 
+@CALM
 @given(st.one_of(SUBJECTS, st.text(), st.lists(st.sampled_from("# :0123456789")).map("".join)))
 def test_any_string_can_be_read_and_rendered(note: str) -> None:
     rules = PresenceRules(language="ru", timezone="Asia/Tokyo")
@@ -250,6 +268,7 @@ def test_any_string_can_be_read_and_rendered(note: str) -> None:
     render(read(note), rules.language, rules.zone, datetime(2026, 1, 1, tzinfo=rules.zone))
 
 
+@CALM
 @given(
     st.lists(
         st.tuples(
