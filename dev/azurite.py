@@ -36,6 +36,7 @@ class Azurite:
         if not executable.exists():
             raise AzuriteError("Azurite is missing: run 'make setup'.")
         self._directory = tempfile.TemporaryDirectory(prefix="azurite-")
+        self._stderr = (Path(self._directory.name) / "stderr").open("w+")
         blob, queue, table = map(str, self.ports)
         self._process = subprocess.Popen(
             [
@@ -46,7 +47,9 @@ class Azurite:
             cwd=self._directory.name,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=self._stderr,
+            # Else an interrupt at the terminal would stop it before those who still write to it.
+            start_new_session=True,
         )
         try:
             self._wait()
@@ -64,16 +67,15 @@ class Azurite:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stderr:
-            self._process.stderr.close()
+        self._stderr.close()
         self._directory.cleanup()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not all(map(_answers, self.ports)):
             if self._process.poll() is not None:
-                said = self._process.stderr.read().decode(errors="replace") if self._process.stderr else ""
-                raise AzuriteError(f"Azurite ended at once: {' '.join(said.split())[:300]}")
+                self._stderr.seek(0)
+                raise AzuriteError(f"Azurite ended at once: {' '.join(self._stderr.read().split())[:300]}")
             if time.monotonic() > deadline:
                 raise AzuriteError(f"Azurite did not answer within {START_SECONDS:.0f} s.")
             time.sleep(0.05)

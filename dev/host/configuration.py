@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+BODY_LIMIT = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 # The account and key that the storage emulator documents for everybody; not a secret.
 DEVELOPMENT_ACCOUNT = "devstoreaccount1"
@@ -39,6 +40,8 @@ class HostOptions:
     """host.json, as far as this host honours it."""
 
     route_prefix: str = "api"
+    body_limit: int = 104_857_600
+    """The most bytes a request's body may have."""
     queues: QueueOptions = field(default_factory=QueueOptions)
 
 
@@ -98,8 +101,12 @@ def read_host_json(path: Path, settings: Mapping[str, str]) -> HostOptions:
     try:
         extensions = document.get("extensions", {})
         queues = extensions.get("queues", {})
-        prefix = extensions.get("http", {}).get("routePrefix", "api")
-        return HostOptions(route_prefix=str(prefix).strip("/"), queues=_queue_options(queues))
+        prefix = str(extensions.get("http", {}).get("routePrefix", "api")).strip("/")
+        return HostOptions(
+            route_prefix=prefix,
+            body_limit=_integer(settings, BODY_LIMIT, HostOptions.body_limit, 0, 2**31),
+            queues=_queue_options(queues),
+        )
     except (AttributeError, TypeError, ValueError) as error:
         raise HostError(f"{path.name} is wrong: {error}.") from error
 

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -13,27 +13,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
-from azure.core.exceptions import AzureError, ResourceExistsError
-from azure.data.tables.aio import TableServiceClient
-from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from dev.host.configuration import (
-    HostError,
-    connection_string,
-    read_host_json,
-    read_local_settings,
-    resolve,
-)
+from dev.host.configuration import HostError, QueueOptions, read_host_json, read_local_settings, resolve
 from dev.host.http import HttpFrontend, is_http
 from dev.host.invoker import Invoker
-from dev.host.queues import QueueListener, QueueOutputs, create, trigger_value
-from dev.host.timers import Schedule, TableTimerMonitor, TimerListener, TimerMonitor
+from dev.host.queues import QueueListener, QueueOutputs, trigger_value
+from dev.host.storage import Storage
+from dev.host.timers import Schedule, TimerListener, TimerMonitor
 from dev.host.worker import Function, Worker
 
 logger = logging.getLogger("dev.host")
 
-STORAGE = "AzureWebJobsStorage"
 HOST_ID = "AzureFunctionsWebHost__hostid"
+
+type Listen = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 class FunctionsHost:
@@ -67,7 +60,6 @@ class FunctionsHost:
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timers: dict[str, TimerListener] = {}
-        self._services: dict[str, QueueServiceClient] = {}
 
     async def __aenter__(self) -> Self:
         if FunctionsHost._active:
@@ -86,82 +78,48 @@ class FunctionsHost:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         stack.enter_context(_environment(self._settings, self._local_settings))
-        self._options = read_host_json(self.root / "host.json", os.environ)
+        options = read_host_json(self.root / "host.json", os.environ)
         worker = stack.enter_context(Worker(self.root))
         self.functions = [function for function in await worker.load() if not _disabled(function)]
-        stack.push_async_callback(self._close_services)
-        self._invoker = Invoker(worker, QueueOutputs(self._queue, self._options.queues.message_encoding))
-        listeners = [await self._listener(stack, item) for item in self.functions if not is_http(item)]
+        storage = await stack.enter_async_context(Storage(os.environ))
+        self._invoker = Invoker(worker, QueueOutputs(storage.queue, options.queues.message_encoding))
         frontend = HttpFrontend(
-            self.functions, self._options.route_prefix, os.environ, self._invoker.invoke, self._start_function
+            self.functions, options, os.environ, self._invoker.invoke, self._start_function
         )
-        await self._create_queues()
-        runner = web.AppRunner(frontend.application(), access_log=None, shutdown_timeout=self._grace)
+        listeners = await self._listeners(storage, options.queues)
+        # The runner waits that long for handlers, and then once more.
+        runner = web.AppRunner(frontend.application(), access_log=None, shutdown_timeout=self._grace / 2)
         await runner.setup()
-        stack.push_async_callback(self._drain, runner, frontend)
+        stack.push_async_callback(self._drain, runner)
         self.url = await _bind(runner, self._port)
         for listen in listeners:
             self._spawn(listen(self._stop))
         logger.info("%d functions are running at %s", len(self.functions), self.url)
 
-    async def _listener(
-        self, stack: AsyncExitStack, function: Function
-    ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-        kind = str(function.trigger["type"]).lower()
-        if kind == "timertrigger":
-            listener = await self._timer(stack, function)
-            self._timers[function.name] = listener
-            return listener.listen
-        if kind == "queuetrigger":
-            poison = {**function.trigger, "queueName": function.trigger["queueName"] + "-poison"}
-            queues = (self._queue(function.trigger), self._queue(poison))
-            invoke = partial(self._invoker.invoke, function)
-            return QueueListener(*queues, self._options.queues, invoke).listen
-        raise HostError(
-            f"The function {function.name} has a {function.trigger['type']}, which is not supported."
-        )
-
-    async def _timer(self, stack: AsyncExitStack, function: Function) -> TimerListener:
-        trigger = function.trigger
-        try:
-            schedule = Schedule(resolve(str(trigger["schedule"]), os.environ))
-        except ValueError as error:
-            raise HostError(f"The schedule of {function.name} is wrong: {error}.") from error
-        return TimerListener(
-            function.name,
-            schedule,
-            partial(self._invoker.invoke, function),
-            run_on_startup=bool(trigger.get("runOnStartup")),
-            monitor=await self._timer_monitor(stack) if trigger.get("useMonitor", True) else None,
-        )
-
-    async def _timer_monitor(self, stack: AsyncExitStack) -> TimerMonitor:
-        service = TableServiceClient.from_connection_string(
-            connection_string(os.environ, STORAGE), retry_total=1, connection_timeout=3
-        )
-        await stack.enter_async_context(service)
-        with _reachable(STORAGE), contextlib.suppress(ResourceExistsError):
-            await service.create_table(TableTimerMonitor.TABLE)
-        host_id = os.environ.get(HOST_ID) or hashlib.sha256(bytes(self.root)).hexdigest()
-        return TableTimerMonitor(service.get_table_client(TableTimerMonitor.TABLE), host_id[:32])
-
-    def _queue(self, binding: Mapping[str, Any]) -> QueueClient:
-        name = str(binding.get("connection") or STORAGE)
-        if name not in self._services:
-            try:
-                self._services[name] = QueueServiceClient.from_connection_string(
-                    connection_string(os.environ, name), retry_total=1, connection_timeout=3
-                )
-            except ValueError as error:
-                raise HostError(f"The setting {name} is not a storage connection string.") from error
-        return self._services[name].get_queue_client(resolve(str(binding["queueName"]), os.environ).lower())
-
-    async def _create_queues(self) -> None:
+    async def _listeners(self, storage: Storage, options: QueueOptions) -> list[Listen]:
+        """What listens for all triggers but HTTP; their queues exist then, those of outputs too."""
+        listeners: list[Listen] = []
+        monitor: TimerMonitor | None = None
         for function in self.functions:
-            for binding in (function.trigger, *function.outputs):
+            trigger = function.trigger
+            invoke = partial(self._invoker.invoke, function)
+            for binding in (trigger, *function.outputs):
                 if binding["type"] in ("queueTrigger", "queue"):
-                    with _reachable(str(binding.get("connection") or STORAGE)):
-                        await create(self._queue(binding))
+                    await storage.create_queue(binding)
+            if trigger["type"] == "timerTrigger":
+                if trigger.get("useMonitor", True):
+                    monitor = monitor or await storage.timer_monitor(self._host_id())
+                self._timers[function.name] = _timer(function, invoke, monitor)
+                listeners.append(self._timers[function.name].listen)
+            elif trigger["type"] == "queueTrigger":
+                queues = storage.queue(trigger), storage.queue(trigger, "-poison")
+                listeners.append(QueueListener(*queues, options, invoke).listen)
+            elif not is_http(function):
+                raise HostError(f"{function.name} has a {trigger['type']}, which this host does not know.")
+        return listeners
+
+    def _host_id(self) -> str:
+        return os.environ.get(HOST_ID) or hashlib.sha256(bytes(self.root)).hexdigest()[:32]
 
     def _start_function(self, function: Function, text: str) -> None:
         timer = self._timers.get(function.name)
@@ -174,11 +132,10 @@ class FunctionsHost:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception():
-            logger.error("a listener ended", exc_info=task.exception())
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a listener ended", exc_info=error)
 
-    async def _drain(self, runner: web.AppRunner, frontend: HttpFrontend) -> None:
-        frontend.state = "Stopping"
+    async def _drain(self, runner: web.AppRunner) -> None:
         self._stop.set()
         await asyncio.gather(runner.cleanup(), self._finish())
 
@@ -189,21 +146,26 @@ class FunctionsHost:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _close_services(self) -> None:
-        for service in self._services.values():
-            await service.close()
 
-
-@contextlib.contextmanager
-def _reachable(connection: str) -> Any:
+def _timer(
+    function: Function, invoke: Callable[..., Coroutine[Any, Any, object]], monitor: TimerMonitor | None
+) -> TimerListener:
+    trigger = function.trigger
     try:
-        yield
-    except AzureError as error:
-        raise HostError(f"The storage of {connection} cannot be used: {type(error).__name__}.") from error
+        schedule = Schedule(resolve(str(trigger["schedule"]), os.environ))
+    except ValueError as error:
+        raise HostError(f"The schedule of {function.name} is wrong: {error}.") from error
+    return TimerListener(
+        function.name,
+        schedule,
+        invoke,
+        run_on_startup=bool(trigger.get("runOnStartup")),
+        monitor=monitor if trigger.get("useMonitor", True) else None,
+    )
 
 
 @contextlib.contextmanager
-def _environment(settings: Mapping[str, str], local_settings: Path | None) -> Any:
+def _environment(settings: Mapping[str, str], local_settings: Path | None) -> Iterator[None]:
     before = dict(os.environ)
     try:
         os.environ.update(settings)
@@ -211,7 +173,8 @@ def _environment(settings: Mapping[str, str], local_settings: Path | None) -> An
             os.environ.setdefault(name, value)
         yield
     finally:
-        os.environ.clear()
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
         os.environ.update(before)
 
 
@@ -224,5 +187,5 @@ async def _bind(runner: web.AppRunner, port: int) -> str:
     try:
         await site.start()
     except OSError as error:
-        raise HostError(f"Port {port} cannot be used: {error.strerror}.") from error
+        raise HostError(f"Port {port} cannot be used: {os.strerror(error.errno or 0)}.") from error
     return f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -14,15 +14,13 @@ from urllib.parse import quote
 from aiohttp import web
 from multidict import CIMultiDict
 
-from dev.host.configuration import HostError
+from dev.host.configuration import HostError, HostOptions
 from dev.host.protos import Message, TypedData
 from dev.host.routes import match_route, parse_route
 from dev.host.worker import Function, Result
 
 FUNCTION_KEY = "DEV_HOST_FUNCTION_KEY"
 MASTER_KEY = "DEV_HOST_MASTER_KEY"
-BODY_LIMIT = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
-DEFAULT_BODY_LIMIT = 104_857_600  # bytes, as in Azure
 
 _NOT_COPIED = ("connection", "content-length", "transfer-encoding")
 
@@ -39,19 +37,18 @@ class HttpFrontend:
     def __init__(
         self,
         functions: Sequence[Function],
-        route_prefix: str,
+        options: HostOptions,
         settings: Mapping[str, str],
         invoke: Invoke,
         start: Callable[[Function, str], None],
     ) -> None:
         self._functions = {function.name.lower(): function for function in functions}
-        self._routes = [_route(function, route_prefix) for function in functions if is_http(function)]
+        self._routes = [_route(function, options.route_prefix) for function in functions if is_http(function)]
         self._function_key = settings.get(FUNCTION_KEY, "")
         self._master_key = settings.get(MASTER_KEY, "")
-        self._limit = int(settings.get(BODY_LIMIT, DEFAULT_BODY_LIMIT))
+        self._limit = options.body_limit
         self._invoke = invoke
         self._start = start
-        self.state = "Running"
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=self._limit)
@@ -61,7 +58,7 @@ class HttpFrontend:
         return app
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return web.json_response({"state": self.state})
+        return web.json_response({"state": "Running"})
 
     async def _admin(self, request: web.Request) -> web.Response:
         if not self._authorized(request, "admin"):
@@ -87,16 +84,20 @@ class HttpFrontend:
             return web.Response(status=401)
         if (request.content_length or 0) > self._limit:
             return web.Response(status=413)
-        data = TypedData(http=_incoming(request, await request.read(), found[1]))
-        result = await self._invoke(function, data)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return web.Response(status=413)
+        result = await self._invoke(function, TypedData(http=_incoming(request, body, found[1])))
         return _outgoing(function, result)
 
     def _authorized(self, request: web.Request, level: str) -> bool:
         if level == "anonymous":
             return True
-        given = request.headers.get("x-functions-key") or request.query.get("code", "")
+        text = request.headers.get("x-functions-key") or request.query.get("code", "")
+        given = text.encode(errors="surrogateescape")
         keys = [self._master_key] + ([self._function_key] if level == "function" else [])
-        return any(key and hmac.compare_digest(key.encode(), given.encode()) for key in keys)
+        return any(key and hmac.compare_digest(key.encode(), given) for key in keys)
 
 
 def is_http(function: Function) -> bool:

@@ -4,7 +4,9 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from dev.host.worker import current_invocation
+from aiohttp.http_exceptions import HttpProcessingError
+
+from dev.host.invoker import current_invocation
 
 _FIELDS = ("function", "invocation_id", "trigger", "duration_ms", "outcome", "detail")
 
@@ -35,7 +37,11 @@ def configure_logging() -> None:
     for name, level in (
         ("azure.core", logging.WARNING),
         ("azure.functions", logging.WARNING),
-        # It would log the addresses of malformed requests, which can hold secrets.
-        ("aiohttp.server", logging.CRITICAL),
     ):
         logging.getLogger(name).setLevel(level)
+    logging.getLogger("aiohttp.server").addFilter(_tells_no_request)
+
+
+def _tells_no_request(record: logging.LogRecord) -> bool:
+    """False for a malformed request: the error quotes it, and it can hold secrets."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -8,6 +8,7 @@ one that cannot be decoded must go to the poison queue and not fail the whole ba
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,8 +20,8 @@ from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
 from dev.host.configuration import QueueOptions
+from dev.host.pauses import pause
 from dev.host.protos import TypedData
-from dev.host.timers import pause
 from dev.host.worker import Function, Result
 
 logger = logging.getLogger("dev.host")
@@ -140,6 +141,7 @@ class QueueListener:
         finally:
             for task in self._running:
                 task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _receive(self) -> list[QueueMessage]:
         lease = int(self._lease.total_seconds())
@@ -156,7 +158,8 @@ class QueueListener:
 
     async def _release(self, messages: list[QueueMessage]) -> None:
         for message in messages:
-            await self._queue.update_message(message, visibility_timeout=0)
+            with contextlib.suppress(AzureError):
+                await self._queue.update_message(message, visibility_timeout=0)
 
     async def _handle(self, message: QueueMessage) -> None:
         try:
@@ -202,8 +205,13 @@ class QueueListener:
             if finished.is_set():
                 return
             lease = int(self._lease.total_seconds())
-            updated = await self._queue.update_message(message, visibility_timeout=lease)
-            message.pop_receipt = updated.pop_receipt
+            try:
+                updated = await self._queue.update_message(message, visibility_timeout=lease)
+            except AzureError as error:
+                name = self._queue.queue_name
+                logger.warning("a message of %s was not kept invisible: %s", name, type(error).__name__)
+            else:
+                message.pop_receipt = updated.pop_receipt
 
     async def _to_poison(self, message: QueueMessage) -> None:
         await send(self._poison, message.content)

@@ -7,6 +7,7 @@ Azure/azure-webjobs-sdk-extensions.
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from azure.core.exceptions import AzureError
 from azure.data.tables.aio import TableClient
 from cronsim import CronSim, CronSimError
 
+from dev.host.pauses import pause
 from dev.host.protos import TypedData
 
 logger = logging.getLogger("dev.host")
@@ -30,12 +32,12 @@ class Schedule:
     """
 
     def __init__(self, expression: str) -> None:
-        if any(mark in expression.upper().split("JUL")[0] for mark in "#") or "L" in _without_july(
-            expression
-        ):
+        # The library also knows cron's L, # and weekday 7, which NCRONTAB does not.
+        if re.search(r"L|#|(?<!/)\b7\S*$", expression.upper().replace("JUL", "")):
             raise ValueError(f"'{expression}' is not an NCRONTAB expression")
         self.expression = expression
-        self._cron(datetime(2000, 1, 1, tzinfo=UTC))
+        if next(self._cron(datetime(2000, 1, 1, tzinfo=UTC)), None) is None:
+            raise ValueError(f"'{expression}' never comes")
 
     def next_after(self, moment: datetime) -> datetime:
         """The first occurrence after ``moment`` (UTC)."""
@@ -53,10 +55,6 @@ class Schedule:
         # Unlike cron, NCRONTAB always wants both day fields to match.
         cron.day_and = True
         return cron
-
-
-def _without_july(expression: str) -> str:
-    return expression.upper().replace("JUL", "")
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ class TimerListener:
     async def listen(self, stop: asyncio.Event) -> None:
         """Tick until ``stop`` is set; a run that has begun is finished first."""
         started = self._clock()
-        status = await self._monitor.load(self.name) if self._monitor else None
+        status = await self._recall()
         if status is not None:
             self._last = status.last
         next_run = self._schedule.next_after(self._last or started)
@@ -149,6 +147,15 @@ class TimerListener:
             await self._invoke(TypedData(json=self._timer_info(past_due)))
             self._last = began
             await self._remember(began)
+
+    async def _recall(self) -> TimerStatus | None:
+        if self._monitor is None:
+            return None
+        try:
+            return await self._monitor.load(self.name)
+        except AzureError as error:
+            logger.warning("the status of timer %s was not read: %s", self.name, type(error).__name__)
+            return None
 
     async def _remember(self, last: datetime) -> None:
         if self._monitor is None:
@@ -174,12 +181,3 @@ class TimerListener:
         return json.dumps(
             {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": status, "IsPastDue": past_due}
         )
-
-
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep, but not longer than until ``stop`` is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -4,13 +4,12 @@ Microsoft's library azure-functions-runtime keeps its registry of functions in m
 ``function_app`` by that name: one app at a time in a process, and a fresh import each time.
 """
 
+import contextlib
 import importlib
 import json
 import sys
 import traceback
-import uuid
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,9 +20,6 @@ from azure_functions_runtime.functions import Registry  # type: ignore[import-un
 
 from dev.host.configuration import HostError
 from dev.host.protos import PROTOS, Message, ParameterBinding, StatusResult, TypedData
-
-current_invocation: ContextVar[tuple[str, str] | None] = ContextVar("current_invocation", default=None)
-"""Name of the function and id of the invocation that the running code belongs to, for log records."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,6 @@ class Function:
 class Result:
     """How an invocation ended; ``outputs`` holds what was set, by binding name, "$return" among them."""
 
-    invocation_id: str
     outputs: Mapping[str, TypedData]
     error: str | None = None
 
@@ -66,7 +61,8 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sys.path.remove(str(self.root))
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(self.root))
         for name in set(sys.modules) - self._modules | {"function_app"}:
             if name == "function_app" or self._is_of_app(getattr(sys.modules[name], "__file__", None)):
                 sys.modules.pop(name, None)
@@ -94,26 +90,24 @@ class Worker:
         return [_function(item) for item in metadata.function_metadata_results or []]
 
     async def invoke(
-        self, function: Function, data: TypedData, metadata: Mapping[str, TypedData] | None = None
+        self, function: Function, invocation_id: str, data: TypedData, metadata: Mapping[str, TypedData]
     ) -> Result:
         """Run the function once on ``data``, its trigger's value; its exceptions are in the result."""
-        invocation_id = str(uuid.uuid4())
-        current_invocation.set((function.name, invocation_id))
         request = Message(
             invocation_id=invocation_id,
             function_id=function.id,
             input_data=[ParameterBinding(name=function.trigger["name"], data=data)],
-            trigger_metadata=dict(metadata or {}),
+            trigger_metadata=dict(metadata),
             trace_context=Message(trace_parent="", trace_state="", attributes={}),
             retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
         )
         answer = await handle_event.invocation_request(Message(request=Message(invocation_request=request)))
         if answer.result.status != StatusResult.Success:
-            return Result(invocation_id, {}, answer.result.exception.stack_trace)
+            return Result({}, answer.result.exception.stack_trace)
         outputs = {output.name: output.data for output in answer.output_data}
         if answer.return_value is not None:
             outputs["$return"] = answer.return_value
-        return Result(invocation_id, outputs)
+        return Result(outputs)
 
 
 def _function(metadata: Message) -> Function:
