@@ -58,11 +58,11 @@ class Outbox:
     def __init__(self, storage: Storage) -> None:
         self._table = storage.table("outbox")
 
-    async def put(self, guid: str, sip: str, version: int, presence: Presence) -> bool:
+    async def put(self, guid: str, sip: str, order: str, presence: Presence) -> bool:
         """Want this presence for a user; tell whether something waits for the PBX now.
 
-        ``version`` is the agenda's: a presence of an older one is dropped. A bare *free* is not wanted for a
-        user who never had a presence.
+        ``order`` is a text that sorts presences: one before the last is dropped. A bare *free* is not wanted
+        for a user who never had a presence.
         """
         wanted = {"sip": sip, "activity": presence.activity.on_pbx, "note": presence.note}
         for _ in range(_ATTEMPTS):
@@ -70,7 +70,7 @@ class Outbox:
             if entity is None and presence.changes_at is None:
                 return False
             if entity is not None:
-                if int(entity["version"]) > version:
+                if entity["order"] > order:
                     return bool(entity["waiting"])
                 if not entity["leaving"] and all(entity[name] == value for name, value in wanted.items()):
                     return bool(entity["waiting"])
@@ -81,7 +81,7 @@ class Outbox:
                 or entity["published_activity"] != wanted["activity"]
                 or entity["published_note"] != wanted["note"]
             )
-            record = _keys(guid) | wanted | {"version": str(version), "waiting": waits, "leaving": False}
+            record = _keys(guid) | wanted | {"order": order, "waiting": waits, "leaving": False}
             try:
                 await self._write(record, entity, waits)
             except StateConflict:
@@ -99,7 +99,7 @@ class Outbox:
             if entity is None:
                 return False
             cleared = {"sip": entity["sip"], "activity": "", "note": ""}
-            record = _keys(guid) | cleared | {"version": "0", "waiting": True, "leaving": True}
+            record = _keys(guid) | cleared | {"order": "", "waiting": True, "leaving": True}
             try:
                 if entity["published"] or entity["sending"]:
                     await self._write(record, entity, waits=True)

@@ -55,6 +55,10 @@ class WorkQueues:
         """Have the PBX told what waits in the outbox."""
         await self._storage.send("publish", Work((), reason).text())
 
+    async def replicate(self, reason: str) -> None:
+        """Have the PBX's users replicated."""
+        await self._storage.send("directory", Work((), reason).text())
+
     async def _send(self, queue: str, users: Iterable[str], reason: str, delay: timedelta) -> None:
         for group in batched(users, GROUP, strict=False):
             await self._storage.send(queue, Work(group, reason).text(), delay=delay)

@@ -25,7 +25,7 @@ from shared.errors import StateConflict
 from shared.settings import Environment
 
 TABLES = ("config", "users", "agendas", "outbox", "due", "leases", "budget", "health")
-QUEUES = ("sync", "publish", "subscribe")
+QUEUES = ("sync", "publish", "subscribe", "directory")
 
 TRANSACTION_LIMIT = 100
 """Operations in one transaction: the service's limit, which the emulator does not enforce."""

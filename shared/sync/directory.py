@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from shared.errors import PbxUnavailable, StateConflict
+from shared.errors import PbxError, PbxUnavailable, StateConflict
 from shared.model import CalendarUser, User
 from shared.pbx.protocol import Identity, TableRow, candidate_addresses
 from shared.settings import PbxSettings, Scope
-from shared.sync.interfaces import Clock, Health, Users, WorkQueues
+from shared.sync.interfaces import Clock, Health, Heartbeat, Leases, Users, WorkQueues
 from shared.sync.leaving import Farewell
+from shared.sync.trouble import add_failure
 
 _log = logging.getLogger(__name__)
 
 EVERY = timedelta(hours=1)
 TASK = "directory"
+_LEASE = timedelta(minutes=20)
 
 
 class PbxSession(Protocol):
@@ -45,9 +48,38 @@ class Directory:
 
     users: Users
     farewell: Farewell
+    leases: Leases
+    health: Health
     queues: WorkQueues
+    connect: Callable[[], AbstractAsyncContextManager[PbxSession]]
+    settings: PbxSettings
+    clock: Clock
 
-    async def replicate(self, session: PbxSession, settings: PbxSettings) -> Changes:
+    async def run(self) -> Changes | None:
+        """Replicate, and store when that was and how it went; None where it failed or another run works."""
+        lease = await self.leases.acquire(TASK, self.clock(), _LEASE)
+        if lease is None:
+            return None
+        began = self.clock()
+        trouble = await self.health.trouble("pbx")
+        changes = None
+        error = ""
+        try:
+            async with self.connect() as session:
+                changes = await self.replicate(session)
+            if trouble is not None:
+                await self.health.set_trouble("pbx", None)
+        except PbxError as failure:
+            error = str(failure)
+            _log.error("pbx unavailable", extra={"code": type(failure).__name__, "reason": error})
+            await self.health.set_trouble("pbx", add_failure(trouble, failure, self.clock()))
+        finally:
+            await self.leases.release(lease)
+        now = self.clock()
+        await self.health.beat(Heartbeat(TASK, now, (now - began).total_seconds(), error))
+        return changes
+
+    async def replicate(self, session: PbxSession) -> Changes:
         """Compare the PBX's users with the stored ones and follow what changed.
 
         Nothing is removed unless the replication came to its end.
@@ -55,6 +87,7 @@ class Directory:
         Raises:
             PbxUnavailable: the replication broke off, or listed nobody at all while users are stored.
         """
+        settings = self.settings
         domain = session.identity.domain if session.identity else settings.domain
         listed: dict[str, tuple[User, tuple[str, ...]]] = {}
         count = 0

@@ -26,14 +26,13 @@ Clock = Callable[[], datetime]
 
 
 class Reading(Protocol):
-    """A mailbox's appointments as they were read."""
+    """A mailbox's appointments as they were read, in any order."""
 
     @property
-    def appointments(self) -> tuple[Appointment, ...]:
-        """In any order."""
+    def appointments(self) -> tuple[Appointment, ...]: ...
 
 
-class CalendarSource(Protocol):
+class CalendarSource[R: Reading](Protocol):
     """Where calendars are read: Exchange Web Services, and whatever may follow them.
 
     Every method raises ExchangeError and nothing else.
@@ -42,10 +41,10 @@ class CalendarSource(Protocol):
     async def find_mailbox(self, address: str) -> str | None:
         """The primary address of the mailbox that has this address, or None where there is none."""
 
-    async def read(self, mailbox: str, start: datetime, end: datetime) -> Reading:
+    async def read(self, mailbox: str, start: datetime, end: datetime) -> R:
         """The appointments that overlap the window."""
 
-    async def add_organizers(self, mailbox: str, reading: Reading, wanted: Sequence[str]) -> Reading:
+    async def add_organizers(self, mailbox: str, reading: R, wanted: Sequence[str]) -> R:
         """The same reading, with the organizers' addresses of the appointments with these ids."""
 
     async def subscribe(self, mailbox: str, callback_url: str) -> str:
@@ -225,6 +224,7 @@ class WorkQueues(Protocol):
     async def read(self, users: Iterable[str], reason: str, delay: timedelta = ...) -> None: ...
     async def subscribe(self, users: Iterable[str], reason: str, delay: timedelta = ...) -> None: ...
     async def publish(self, reason: str) -> None: ...
+    async def replicate(self, reason: str) -> None: ...
 
 
 class Callbacks(Protocol):

@@ -21,10 +21,10 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Reader[R: Reading]:
     """Reads mailboxes through the calendar source: one request each."""
 
-    source: CalendarSource
+    source: CalendarSource[R]
     users: Users
     agendas: Agendas
     presenter: Presenter

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.model import CalendarUser, MailboxState, Subscription
-from shared.sync.interfaces import CalendarSource, Callbacks, Clock, Users, WorkQueues
+from shared.sync.interfaces import CalendarSource, Callbacks, Clock, Reading, Users, WorkQueues
 from shared.sync.throttling import Throttle
 
 STATUS_FREQUENCY = timedelta(minutes=30)
@@ -18,10 +18,10 @@ SILENCE = 2 * STATUS_FREQUENCY + timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Subscriber:
+class Subscriber[R: Reading]:
     """Asks Exchange to report the changes of calendars."""
 
-    source: CalendarSource
+    source: CalendarSource[R]
     users: Users
     callbacks: Callbacks
     throttle: Throttle

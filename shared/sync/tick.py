@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 
 from shared.presence import PresenceRules
+from shared.sync.directory import is_overdue
 from shared.sync.interfaces import Clock, Due, DueTimes, Health, Users, WorkQueues
 from shared.sync.presenting import Presenter
 
@@ -51,10 +52,12 @@ class Ticker:
             handled += len(page)
             if any(waits):
                 await self.queues.publish("due")
-        await self._retry_publishing()
+        await self._start_overdue()
         return handled
 
-    async def _retry_publishing(self) -> None:
+    async def _start_overdue(self) -> None:
+        if await is_overdue(self.health, self.clock):
+            await self.queues.replicate("overdue")
         trouble = await self.health.trouble("pbx")
         if trouble is not None and trouble.retry_at <= self.clock():
             await self.queues.publish("retry")

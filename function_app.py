@@ -1,0 +1,10 @@
+"""The function app: registers the blueprints, nothing else."""
+
+import azure.functions as func
+
+from functions import notifications, timers, workers
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+app.register_functions(notifications.blueprint)
+app.register_functions(timers.blueprint)
+app.register_functions(workers.blueprint)

@@ -1,0 +1,43 @@
+"""What Exchange triggers: push notifications."""
+
+from __future__ import annotations
+
+import logging
+
+import azure.functions as func
+
+from functions.services import services
+from shared.errors import ExchangeError
+from shared.ews.notifications import parse_notifications
+from shared.ews.requests import notification_result
+
+_log = logging.getLogger(__name__)
+
+BODY_LIMIT = 1 << 20
+"""Bytes of a notification; Exchange's have a few thousand."""
+
+blueprint = func.Blueprint()
+
+
+@blueprint.route("notifications/{guid}/{secret}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+async def notification(request: func.HttpRequest) -> func.HttpResponse:
+    """Take a SendNotification and answer it at once.
+
+    The address is the only proof of the caller: a wrong secret gets an empty 404.
+    """
+    calendar = services()
+    guid, secret = request.route_params["guid"], request.route_params["secret"]
+    if not calendar.callbacks.verify(guid, secret):
+        return func.HttpResponse(status_code=404)
+    body = request.get_body()
+    if len(body) > BODY_LIMIT:
+        return func.HttpResponse(status_code=413)
+    try:
+        notifications = parse_notifications(body)
+    except ExchangeError as error:
+        _log.warning("unreadable notification", extra={"user": guid, "code": error.code})
+        return func.HttpResponse(status_code=400)
+    keep = await calendar.receiver().receive(guid, notifications)
+    return func.HttpResponse(
+        notification_result(keep=keep), status_code=200, mimetype="text/xml", charset="utf-8"
+    )

@@ -1,0 +1,221 @@
+"""Everything the functions need, built once for each worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from time import monotonic
+
+from shared.auth.ntlm import NtlmLanes
+from shared.cipher import Cipher
+from shared.ews.client import ExchangeClient
+from shared.ews.client import Reading as ExchangeReading
+from shared.ews.source import ExchangeSource
+from shared.ews.transport import tls_context
+from shared.pbx.session import PbxLink, PbxSession, open_session
+from shared.settings import Configuration, Environment, ExchangeSettings, NameResolving, PbxSettings
+from shared.state.agendas import AgendaStore
+from shared.state.budget import HIGHEST, Budget
+from shared.state.config import ConfigStore
+from shared.state.due import DueIndex
+from shared.state.health import Health
+from shared.state.leases import Leases
+from shared.state.outbox import Outbox
+from shared.state.queues import WorkQueues
+from shared.state.storage import Storage
+from shared.state.users import UserStore
+from shared.sync.directory import Directory
+from shared.sync.interfaces import Heartbeat
+from shared.sync.leaving import Farewell
+from shared.sync.midnight import Midnight
+from shared.sync.notification import Receiver
+from shared.sync.poison import PoisonRecorder
+from shared.sync.presenting import Presenter
+from shared.sync.publishing import Publisher
+from shared.sync.reading import Reader
+from shared.sync.subscribing import STATUS_FREQUENCY, Subscriber
+from shared.sync.throttling import Throttle
+from shared.sync.tick import Ticker
+from shared.sync.upkeep import Upkeep
+
+CONFIGURATION_LIFE = 5.0
+"""Seconds for which a worker goes on with the configuration it has read."""
+
+_LINGER = 120.0
+"""Seconds after which the connections of a former configuration are closed: their requests are done."""
+
+
+def now() -> datetime:
+    """The present instant in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """The addresses to which Exchange sends notifications: the user's guid and a secret made for it."""
+
+    base: str
+    cipher: Cipher
+
+    def address_of(self, guid: str) -> str:
+        """The address for one user."""
+        return f"{self.base}/api/notifications/{guid}/{self.cipher.sign(guid)}"
+
+    def verify(self, guid: str, secret: str) -> bool:
+        """Whether the secret was made for this user."""
+        return self.cipher.verify(guid, secret)
+
+
+class Services:
+    """The stores, and the use cases over them for a configuration."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.storage = Storage.open(environment)
+        cipher = Cipher(environment.encryption_keys)
+        self.callbacks = Callbacks(environment.callback_url, cipher)
+        self.config = ConfigStore(self.storage, cipher)
+        self.users = UserStore(self.storage)
+        self.agendas = AgendaStore(self.storage)
+        self.due = DueIndex(self.storage)
+        self.outbox = Outbox(self.storage)
+        self.leases = Leases(self.storage)
+        self.budget = Budget(self.storage)
+        self.health = Health(self.storage)
+        self.queues = WorkQueues(self.storage)
+        self.presenter = Presenter(self.agendas, self.due, self.outbox, now)
+        self.farewell = Farewell(self.users, self.agendas, self.outbox)
+        self.throttle = Throttle(self.budget, self.users, self.health, now)
+        self._read: tuple[float, Configuration] | None = None
+        self._exchange: tuple[ExchangeSettings, NtlmLanes, ExchangeSource] | None = None
+
+    async def configuration(self) -> Configuration:
+        """The present configuration, at most `CONFIGURATION_LIFE` old."""
+        if self._read is None or monotonic() - self._read[0] > CONFIGURATION_LIFE:
+            self._read = (monotonic(), await self.config.load())
+        return self._read[1]
+
+    def receiver(self) -> Receiver:
+        """Takes Exchange's notifications."""
+        return Receiver(self.users, self.queues, now)
+
+    def poison(self) -> PoisonRecorder:
+        """Takes the messages that the queues have given up."""
+        return PoisonRecorder(self.users, now)
+
+    def ticker(self) -> Ticker:
+        """Presents anew what changes by itself."""
+        return Ticker(self.users, self.due, self.presenter, self.health, self.queues, now)
+
+    def midnight(self) -> Midnight:
+        """Starts the day."""
+        return Midnight(self.users, self.health, self.leases, self.queues, now)
+
+    def upkeep(self) -> Upkeep:
+        """Finds what was forgotten."""
+        return Upkeep(self.users, self.outbox, self.queues, now)
+
+    def reader(self, settings: ExchangeSettings) -> Reader[ExchangeReading]:
+        """Reads calendars."""
+        source = self._source(settings)
+        return Reader(
+            source, self.users, self.agendas, self.presenter, self.farewell, self.throttle, self.queues, now
+        )
+
+    def subscriber(self, settings: ExchangeSettings) -> Subscriber[ExchangeReading]:
+        """Finds mailboxes and subscribes to them."""
+        source = self._source(settings)
+        return Subscriber(source, self.users, self.callbacks, self.throttle, self.queues, now)
+
+    def directory(self, settings: PbxSettings) -> Directory:
+        """Replicates the PBX's users."""
+        return Directory(
+            self.users,
+            self.farewell,
+            self.leases,
+            self.health,
+            self.queues,
+            lambda: _open_session(settings),
+            settings,
+            now,
+        )
+
+    def publisher(self, settings: PbxSettings) -> Publisher:
+        """Tells the PBX what waits."""
+        return Publisher(self.outbox, self.leases, self.health, lambda: _open_session(settings), now)
+
+    @asynccontextmanager
+    async def heartbeat(self, task: str) -> AsyncIterator[None]:
+        """Store that a task has run, how long it took, and whether it failed."""
+        began = now()
+        error = "killed"
+        try:
+            yield
+            error = ""
+        except Exception as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            ended = now()
+            await self.health.beat(Heartbeat(task, ended, (ended - began).total_seconds(), error))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._exchange is not None:
+            await self._exchange[1].aclose()
+        await self.storage.close()
+
+    def _source(self, settings: ExchangeSettings) -> ExchangeSource:
+        if self._exchange is None or self._exchange[0] != settings:
+            if self._exchange is not None:
+                asyncio.get_running_loop().call_later(_LINGER, _close, self._exchange[1])
+            lanes = NtlmLanes(
+                settings.user,
+                settings.password.get_secret_value(),
+                tls_context(settings.certificate),
+                lanes=HIGHEST,
+                allow_plain_http=settings.allow_plain_http,
+            )
+            client = ExchangeClient(settings.ews_url, lanes, allow_plain_http=settings.allow_plain_http)
+            source = ExchangeSource(
+                client,
+                settings.name_resolving is NameResolving.CANDIDATE_USERS,
+                STATUS_FREQUENCY.seconds // 60,
+            )
+            self._exchange = (settings, lanes, source)
+        return self._exchange[2]
+
+
+@cache
+def services() -> Services:
+    """The services of this worker process.
+
+    Raises:
+        InvalidSettings: app settings are missing or wrong.
+    """
+    return Services(Environment.read(os.environ))
+
+
+def _open_session(settings: PbxSettings) -> AbstractAsyncContextManager[PbxSession]:
+    return open_session(
+        PbxLink(
+            settings.url,
+            settings.name,
+            settings.app,
+            settings.password.get_secret_value(),
+            settings.certificate,
+        )
+    )
+
+
+def _close(lanes: NtlmLanes) -> None:
+    closing = asyncio.ensure_future(lanes.aclose())
+    _closing.add(closing)
+    closing.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Future[None]] = set()

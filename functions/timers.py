@@ -1,0 +1,54 @@
+"""What the clock triggers. Schedules are in UTC; each timer leaves a heartbeat."""
+
+from __future__ import annotations
+
+import logging
+
+import azure.functions as func
+
+from functions.services import services
+
+_log = logging.getLogger(__name__)
+
+blueprint = func.Blueprint()
+
+
+@blueprint.timer_trigger("timer", schedule="0 * * * * *", use_monitor=True)
+async def tick(timer: func.TimerRequest) -> None:
+    """Every minute: presences that change by themselves, and whatever is overdue."""
+    calendar = services()
+    configuration = await calendar.configuration()
+    async with calendar.heartbeat("tick"):
+        if missing := configuration.missing():
+            _log.warning("not configured", extra={"missing": missing})
+            return
+        await calendar.ticker().tick(configuration.presence.rules)
+
+
+@blueprint.timer_trigger("timer", schedule="0 */15 * * * *", use_monitor=True)
+async def midnight(timer: func.TimerRequest) -> None:
+    """Every quarter of an hour: when the local date has changed, everybody is read again."""
+    calendar = services()
+    configuration = await calendar.configuration()
+    async with calendar.heartbeat("midnight"):
+        if not configuration.missing():
+            await calendar.midnight().run(configuration.presence.rules.zone)
+
+
+@blueprint.timer_trigger("timer", schedule="30 2-59/5 * * * *", use_monitor=True)
+async def upkeep(timer: func.TimerRequest) -> None:
+    """Every five minutes: silent subscriptions, and work that got lost."""
+    calendar = services()
+    configuration = await calendar.configuration()
+    async with calendar.heartbeat("upkeep"):
+        if not configuration.missing():
+            await calendar.upkeep().run()
+
+
+@blueprint.timer_trigger("timer", schedule="0 7 * * * *", use_monitor=True)
+async def directory(timer: func.TimerRequest) -> None:
+    """Every hour: have the PBX's users replicated."""
+    calendar = services()
+    configuration = await calendar.configuration()
+    if not configuration.missing():
+        await calendar.queues.replicate("hourly")

@@ -1,0 +1,35 @@
+"""Work that failed again and again: its users are shown as failing and tried later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.errors import StateConflict
+from shared.model import Failure
+from shared.sync.interfaces import Clock, Users
+
+_log = logging.getLogger(__name__)
+
+_LATER = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class PoisonRecorder:
+    """Takes the messages that the queues have given up."""
+
+    users: Users
+    clock: Clock
+
+    async def take(self, guids: Sequence[str], queue: str) -> None:
+        """Record the failure at each user; the upkeep tries them again."""
+        _log.error("work given up", extra={"queue": queue, "users": len(guids)})
+        now = self.clock()
+        text = "Work on this user failed several times; see the log. It is tried again."
+        for guid in guids:
+            try:
+                await self.users.set_failure(guid, Failure("Poison", text, now, 1, now + _LATER))
+            except StateConflict:
+                continue
