@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 BODY_LIMIT = 1 << 20
 """Bytes of a notification; Exchange's have a few thousand."""
 
-blueprint = func.Blueprint()
+blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
 
 @blueprint.route("notifications/{guid}/{secret}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -10,7 +10,7 @@ from functions.services import services
 
 _log = logging.getLogger(__name__)
 
-blueprint = func.Blueprint()
+blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
 
 @blueprint.timer_trigger("timer", schedule="0 * * * * *", use_monitor=True)

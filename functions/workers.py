@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 _STORAGE = "AzureWebJobsStorage"
 
-blueprint = func.Blueprint()
+blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
 
 @blueprint.queue_trigger("message", "sync", _STORAGE)

@@ -36,12 +36,11 @@ class ExchangeSource:
         """The same reading, with the organizers' addresses of the appointments with these ids."""
         items = {key: reading.sources[key].item_id for key in wanted if key in reading.sources}
         found = await self.client.organizers(mailbox, list(items.values()))
+        organizers = {key: found[item] for key, item in items.items() if item in found}
         return replace(
             reading,
             appointments=tuple(
-                replace(
-                    appointment, organizer=found.get(items.get(appointment.id, ""), appointment.organizer)
-                )
+                replace(appointment, organizer=organizers.get(appointment.id, appointment.organizer))
                 for appointment in reading.appointments
             ),
         )
