@@ -4,18 +4,20 @@ Pure: the time and the zone are parameters. It follows innovaphone's wiki, *Conc
 (13r3), and the client library ``innovaphone.presence`` (14r2), and needs nothing but ``shared.model``.
 """
 
+from shared.presence.checks import Fault, FieldError
 from shared.presence.composition import compose, next_composition
 from shared.presence.languages import Language, languages
 from shared.presence.mapping import Omission, find_omission
 from shared.presence.precedence import Rule
 from shared.presence.reading import ParsedNote, read, render
-from shared.presence.rules import ActivityMapping, Fault, PresenceRules, RulesError
+from shared.presence.rules import ActivityMapping, PresenceRules, RulesError
 from shared.presence.subject import redact
 from shared.presence.timeline import Rival, Segment, compose_each, timeline
 
 __all__ = [
     "ActivityMapping",
     "Fault",
+    "FieldError",
     "Language",
     "Omission",
     "ParsedNote",

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import IO
 
+from shared.presence.checks import Fault, FieldError
 from shared.presence.composition import compose
 from shared.presence.reading import read, render
-from shared.presence.request import RequestError, parse_instant, parse_request, write_instant
-from shared.presence.rules import RulesError, find_language, find_zone
+from shared.presence.request import parse_instant, parse_request, write_instant
+from shared.presence.rules import find_language, find_zone
 
 _MARK = b"\xef\xbb\xbf"
 """A byte order mark, with which some systems begin a file."""
@@ -37,9 +38,9 @@ def compose_line(line: bytes) -> tuple[dict[str, str | None], bool]:
         request = parse_request(line.decode())
         presence = compose(request.appointments, request.now, request.rules)
     except UnicodeDecodeError as error:
-        fault = f"The line is not UTF-8 from byte {error.start + 1} on. Save the input as UTF-8."
-        return {"error": fault}, False
-    except RequestError as error:
+        fault = Fault("line", f"not UTF-8 from byte {error.start + 1} on", "Save the input as UTF-8.")
+        return {"error": str(fault)}, False
+    except FieldError as error:
         return {"error": str(error)}, False
     changes_at = None if presence.changes_at is None else write_instant(presence.changes_at)
     activity = presence.activity.on_pbx
@@ -67,7 +68,7 @@ def _run_reading(
         find_language(options.read)
         zone = find_zone(options.timezone)
         now = None if options.now is None else parse_instant("--now", options.now)
-    except (RulesError, RequestError) as error:
+    except FieldError as error:
         parser.error(str(error))
     for line in _strip(lines):
         parsed = read(line.decode(errors="replace"))

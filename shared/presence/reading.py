@@ -67,7 +67,7 @@ def read(note: str) -> ParsedNote:
 def render(parsed: ParsedNote, language: str, zone: ZoneInfo, now: datetime) -> str:
     """Write a parsed note as the sentence somebody with this language and zone reads at ``now`` (aware).
 
-    Raises RulesError for an unknown language and ValueError when ``now`` has no zone.
+    Raises FieldError for an unknown language and ValueError when ``now`` has no zone.
     """
     words = find_language(language)
     now = to_utc(now)
