@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -34,18 +34,19 @@ def parse_request(line: str) -> Request:
     try:
         parsed = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise FieldError(
-            Fault("line", f"not JSON ({quote(str(error))})", "Write one JSON object a line.")
-        ) from None
+        raise FieldError(Fault("line", f"not JSON ({error})", "Write one JSON object a line.")) from None
     request = check_object("line", parsed)
-    now = parse_instant("now", _require("now", request))
+    for name in ("now", "appointments"):
+        if name not in request:
+            raise _missing(name)
+    now = parse_instant("now", request["now"])
     try:
         rules = PresenceRules.from_mapping(check_object("settings", request.get("settings", {})))
     except RulesError as error:
         raise FieldError(
             *(fault._replace(field=f"settings.{fault.field}") for fault in error.faults)
         ) from None
-    agenda = _require("appointments", request)
+    agenda = request["appointments"]
     if not isinstance(agenda, list):
         raise FieldError(Fault("appointments", f"{quote(agenda)} is not a list", "Write it as [{…}, {…}]."))
     items = [_parse_appointment(f"appointments[{place}]", item) for place, item in enumerate(agenda)]
@@ -57,15 +58,14 @@ def parse_instant(field: str, value: object) -> datetime:
     text = check_text(field, value)
     try:
         instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            fault = f"{quote(text)} has no time zone"
-            raise FieldError(Fault(field, fault, "End it with Z or an offset such as +02:00."))
-        return instant.astimezone(UTC)
-    except FieldError:
-        raise
+        utc = instant.astimezone(UTC)
     except (ValueError, OverflowError):
         fault = f"{quote(text)} is not an instant"
         raise FieldError(Fault(field, fault, "Write it like 2017-08-21T08:30:00Z.")) from None
+    if instant.tzinfo is None:
+        fault = f"{quote(text)} has no time zone"
+        raise FieldError(Fault(field, fault, "End it with Z or an offset such as +02:00."))
+    return utc
 
 
 def write_instant(instant: datetime) -> str:
@@ -75,34 +75,29 @@ def write_instant(instant: datetime) -> str:
 
 def _parse_appointment(place: str, value: object) -> Appointment:
     item = check_object(place, value)
-    values = {
-        name: check(f"{place}.{name}", _require(name, item, place)) for name, check in _REQUIRED.items()
-    }
-    values |= {
-        name: check(f"{place}.{name}", item[name]) for name, check in _OPTIONAL.items() if name in item
-    }
+    values: dict[str, Any] = {}
+    for name, check in _CHECKS.items():
+        if name in item:
+            values[name] = check(f"{place}.{name}", item[name])
+        elif name in _REQUIRED:
+            raise _missing(f"{place}.{name}")
     return Appointment(**values)
 
 
-def _require(name: str, item: Mapping[str, Any], place: str = "") -> object:
-    try:
-        return item[name]
-    except KeyError:
-        field = f"{place}.{name}" if place else name
-        raise FieldError(Fault(field, "missing", "Add it.")) from None
+def _missing(field: str) -> FieldError:
+    return FieldError(Fault(field, "missing", "Add it."))
 
 
 def _choose(kind: type[StrEnum]) -> Callable[[str, object], StrEnum]:
     return lambda field, value: kind(check_choice(field, value, kind))
 
 
-_REQUIRED: dict[str, Callable[[str, object], Any]] = {
+_REQUIRED = ("id", "start", "end")
+_CHECKS: dict[str, Callable[[str, object], Any]] = {
     "id": check_text,
+    "subject": check_text,
     "start": parse_instant,
     "end": parse_instant,
-}
-_OPTIONAL: dict[str, Callable[[str, object], Any]] = {
-    "subject": check_text,
     "all_day": check_flag,
     "show_as": _choose(ShowAs),
     "sensitivity": _choose(Sensitivity),
