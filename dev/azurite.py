@@ -1,8 +1,7 @@
-"""The storage emulator Azurite (npm package ``azurite``) as a child process on free ports."""
+"""The storage emulator Azurite (npm package ``azurite``) as a child process."""
 
-import http.client
 import os
-import socket
+import re
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from dev.host.configuration import emulator_connection
 EXECUTABLE = Path(__file__).parent / "node_modules" / ".bin" / "azurite"
 START_SECONDS = 30.0
 
+_LISTENING = re.compile(r"(Blob|Queue|Table) service is successfully listening at http://127\.0\.0\.1:(\d+)")
+
 
 class AzuriteError(Exception):
     """The emulator is missing or did not start; the text says what to do."""
@@ -23,36 +24,34 @@ class AzuriteError(Exception):
 class Azurite:
     """A context manager: the emulator runs inside it, holds everything in memory, and is gone after it.
 
-    The executable is that of ``make setup``, or the one that the variable AZURITE names. Raises AzuriteError.
+    Port 0 takes a free one. The executable is that of ``make setup``, or the one that the variable AZURITE
+    names. Entering raises AzuriteError; after it ``connection_string`` is there.
     """
 
     def __init__(self, blob_port: int = 0, queue_port: int = 0, table_port: int = 0) -> None:
-        free = _free_ports(3)
-        self.ports = tuple(port or free[i] for i, port in enumerate((blob_port, queue_port, table_port)))
-        self.connection_string = emulator_connection(*self.ports)
+        self._ports = ("--blobPort", blob_port), ("--queuePort", queue_port), ("--tablePort", table_port)
+        self.connection_string = ""
 
     def __enter__(self) -> Self:
         executable = Path(os.environ.get("AZURITE") or EXECUTABLE)
         if not executable.exists():
             raise AzuriteError("Azurite is missing: run 'make setup'.")
         self._directory = tempfile.TemporaryDirectory(prefix="azurite-")
-        self._stderr = (Path(self._directory.name) / "stderr").open("w+")
-        blob, queue, table = map(str, self.ports)
-        self._process = subprocess.Popen(
-            [
-                executable,
-                *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"),
-                *("--blobPort", blob, "--queuePort", queue, "--tablePort", table),
-            ],
-            cwd=self._directory.name,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._stderr,
-            # Else an interrupt at the terminal would stop it before those who still write to it.
-            start_new_session=True,
-        )
+        output = Path(self._directory.name) / "output"
+        options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        options += [text for option, port in self._ports for text in (option, str(port))]
+        with output.open("wb") as stream:
+            self._process = subprocess.Popen(
+                [executable, *options],
+                cwd=self._directory.name,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                # Else an interrupt at the terminal would stop it before those who still write to it.
+                start_new_session=True,
+            )
         try:
-            self._wait()
+            self._wait(output)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -67,36 +66,16 @@ class Azurite:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._stderr.close()
         self._directory.cleanup()
 
-    def _wait(self) -> None:
+    def _wait(self, output: Path) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not all(map(_answers, self.ports)):
+        while len(ports := dict(_LISTENING.findall(text := output.read_text("utf-8", "replace")))) < 3:
             if self._process.poll() is not None:
-                self._stderr.seek(0)
-                raise AzuriteError(f"Azurite ended at once: {' '.join(self._stderr.read().split())[:300]}")
+                raise AzuriteError(f"Azurite ended at once: {' '.join(text.split())[-300:]}")
             if time.monotonic() > deadline:
-                raise AzuriteError(f"Azurite did not answer within {START_SECONDS:.0f} s.")
+                raise AzuriteError(f"Azurite did not start within {START_SECONDS:.0f} s.")
             time.sleep(0.05)
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/")
-        connection.getresponse().read()
-    except OSError:
-        return False
-    finally:
-        connection.close()
-    return True
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [listener.getsockname()[1] for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
+        self.connection_string = emulator_connection(
+            int(ports["Blob"]), int(ports["Queue"]), int(ports["Table"])
+        )

@@ -40,9 +40,13 @@ def main() -> int:
     root = arguments.root.resolve()
     default = root / "local.settings.json"
     settings = arguments.settings or (default if default.exists() else None)
+    settings = settings and settings.resolve()
+    # Where func and Azure run the functions.
+    if root.is_dir():
+        os.chdir(root)
     configure_logging()
     try:
-        asyncio.run(run(root, arguments.port, settings and settings.resolve()))
+        asyncio.run(run(root, arguments.port, settings))
     except HostError as error:
         print(f"dev.host: {error}", file=sys.stderr)
         return 1

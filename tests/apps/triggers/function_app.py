@@ -5,7 +5,7 @@ import base64
 import json
 import logging
 import time
-from typing import List  # noqa: UP035 - the worker does not know list[str] in an Out
+from typing import Any, List  # noqa: UP035 - the worker does not know list[str] in an Out
 
 import azure.functions as func
 
@@ -68,6 +68,21 @@ async def answer(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("text")
 def text(req: func.HttpRequest) -> str:
     return "plain"
+
+
+async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """What FastAPI is to the product, in a few lines."""
+    body = (await receive())["body"]
+    headers = [(b"content-type", b"text/plain"), (b"set-cookie", b"a=1; Path=/"), (b"set-cookie", b"b=2")]
+    await send({"type": "http.response.start", "status": 201, "headers": headers})
+    said = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} ".encode()
+    await send({"type": "http.response.body", "body": said + body})
+
+
+@app.route("site/{*rest}", methods=["GET", "POST"])
+async def site(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    answer: func.HttpResponse = await func.AsgiMiddleware(asgi).handle_async(req, context)  # type: ignore[no-untyped-call]
+    return answer
 
 
 @app.route("broken")
