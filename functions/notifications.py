@@ -19,13 +19,18 @@ BODY_LIMIT = 1 << 20
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
 
-@blueprint.route("notifications/{guid}/{secret}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@blueprint.route(
+    "notifications/{guid}/{secret}",
+    trigger_arg_name="request",
+    methods=["POST"],
+    auth_level=func.AuthLevel.ANONYMOUS,
+)
 async def notification(request: func.HttpRequest) -> func.HttpResponse:
     """Take a SendNotification and answer it at once.
 
     The address is the only proof of the caller: a wrong secret gets an empty 404.
     """
-    calendar = services()
+    calendar = await services()
     guid, secret = request.route_params["guid"], request.route_params["secret"]
     if not calendar.callbacks.verify(guid, secret):
         return func.HttpResponse(status_code=404)

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from time import monotonic
+from weakref import WeakKeyDictionary
 
 from shared.auth.ntlm import NtlmLanes
 from shared.cipher import Cipher
@@ -190,14 +190,31 @@ class Services:
         return self._exchange[2]
 
 
-@cache
-def services() -> Services:
-    """The services of this worker process.
+_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Services] = WeakKeyDictionary()
+_lifetimes: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncIterator[Services]] = WeakKeyDictionary()
+
+
+async def services() -> Services:
+    """The services of this worker process: its connections belong to its event loop.
 
     Raises:
         InvalidSettings: app settings are missing or wrong.
     """
-    return Services(Environment.read(os.environ))
+    loop = asyncio.get_running_loop()
+    if loop not in _of_loop:
+        lifetime = _live(Environment.read(os.environ))
+        _lifetimes[loop] = lifetime
+        _of_loop[loop] = await anext(lifetime)
+    return _of_loop[loop]
+
+
+async def _live(environment: Environment) -> AsyncIterator[Services]:
+    """Services that are closed when the loop shuts down: that is when it ends its generators."""
+    running = Services(environment)
+    try:
+        yield running
+    finally:
+        await running.close()
 
 
 def _open_session(settings: PbxSettings) -> AbstractAsyncContextManager[PbxSession]:

@@ -16,7 +16,7 @@ blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 @blueprint.timer_trigger("timer", schedule="0 * * * * *", use_monitor=True)
 async def tick(timer: func.TimerRequest) -> None:
     """Every minute: presences that change by themselves, and whatever is overdue."""
-    calendar = services()
+    calendar = await services()
     configuration = await calendar.configuration()
     async with calendar.heartbeat("tick"):
         if missing := configuration.missing():
@@ -28,7 +28,7 @@ async def tick(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger("timer", schedule="0 */15 * * * *", use_monitor=True)
 async def midnight(timer: func.TimerRequest) -> None:
     """Every quarter of an hour: when the local date has changed, everybody is read again."""
-    calendar = services()
+    calendar = await services()
     configuration = await calendar.configuration()
     async with calendar.heartbeat("midnight"):
         if not configuration.missing():
@@ -38,7 +38,7 @@ async def midnight(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger("timer", schedule="30 2-59/5 * * * *", use_monitor=True)
 async def upkeep(timer: func.TimerRequest) -> None:
     """Every five minutes: silent subscriptions, and work that got lost."""
-    calendar = services()
+    calendar = await services()
     configuration = await calendar.configuration()
     async with calendar.heartbeat("upkeep"):
         if not configuration.missing():
@@ -48,7 +48,7 @@ async def upkeep(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger("timer", schedule="0 7 * * * *", use_monitor=True)
 async def directory(timer: func.TimerRequest) -> None:
     """Every hour: have the PBX's users replicated."""
-    calendar = services()
+    calendar = await services()
     configuration = await calendar.configuration()
     if not configuration.missing():
         await calendar.queues.replicate("hourly")

@@ -19,7 +19,7 @@ blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 @blueprint.queue_trigger("message", "sync", _STORAGE)
 async def sync(message: func.QueueMessage) -> None:
     """Read these users' calendars."""
-    calendar = services()
+    calendar = await services()
     configuration = await calendar.configuration()
     work = Work.parse(message.get_body().decode())
     if not configuration.missing():
@@ -30,7 +30,7 @@ async def sync(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger("message", "subscribe", _STORAGE)
 async def subscribe(message: func.QueueMessage) -> None:
     """Find these users' mailboxes and subscribe to them."""
-    calendar = services()
+    calendar = await services()
     configuration = await calendar.configuration()
     work = Work.parse(message.get_body().decode())
     if not configuration.missing():
@@ -40,7 +40,7 @@ async def subscribe(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger("message", "publish", _STORAGE)
 async def publish(message: func.QueueMessage) -> None:
     """Tell the PBX what waits in the outbox."""
-    calendar = services()
+    calendar = await services()
     configuration = await calendar.configuration()
     if not configuration.missing():
         told = await calendar.publisher(configuration.pbx).publish()
@@ -50,7 +50,7 @@ async def publish(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger("message", "directory", _STORAGE)
 async def replicate(message: func.QueueMessage) -> None:
     """Replicate the PBX's users."""
-    calendar = services()
+    calendar = await services()
     configuration = await calendar.configuration()
     if not configuration.missing():
         await calendar.directory(configuration.pbx).run()
@@ -59,10 +59,10 @@ async def replicate(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger("message", "sync-poison", _STORAGE)
 async def sync_given_up(message: func.QueueMessage) -> None:
     """Readings that failed five times."""
-    await services().poison().take(Work.parse(message.get_body().decode()).users, "sync")
+    await (await services()).poison().take(Work.parse(message.get_body().decode()).users, "sync")
 
 
 @blueprint.queue_trigger("message", "subscribe-poison", _STORAGE)
 async def subscribe_given_up(message: func.QueueMessage) -> None:
     """Subscriptions that failed five times."""
-    await services().poison().take(Work.parse(message.get_body().decode()).users, "subscribe")
+    await (await services()).poison().take(Work.parse(message.get_body().decode()).users, "subscribe")

@@ -161,6 +161,11 @@ class CalendarUser:
     failure: Failure | None = None
     leaving: bool = False
 
+    @property
+    def is_active(self) -> bool:
+        """Whether the calendar is to be synchronised at all."""
+        return not (self.leaving or self.excluded)
+
 
 @dataclass(frozen=True, slots=True)
 class Agenda:

@@ -25,7 +25,7 @@ import spnego
 from spnego.channel_bindings import GssChannelBindings
 
 from shared.auth.channel_binding import binding_of
-from shared.errors import ExchangeError, ExchangeUnavailable, SettingsError, SignInRefused
+from shared.errors import ExchangeUnavailable, SettingsError, SignInRefused
 from shared.ews.failures import http_failure
 from shared.ews.transport import CONNECTION_LOST, Answer, open_client, send
 
@@ -34,7 +34,6 @@ logging.getLogger("spnego").setLevel(logging.INFO)  # its debug lines hold the t
 type ChannelBinding = Literal["auto", "on", "off"]
 
 _CHALLENGE = re.compile(r"\bNTLM ([A-Za-z0-9+/=]+)", re.IGNORECASE)
-_RARELY = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
@@ -135,18 +134,17 @@ class NtlmLanes:
                 break
         self._proven = False
         self._bindings = self._configured
-        self._refused_until = asyncio.get_running_loop().time() + _RARELY.total_seconds()
-        raise self._refusal(url)
-
-    def _refusal(self, url: str) -> ExchangeError:
         error = http_failure(401, {}, b"", url)
-        left = self._refused_until - asyncio.get_running_loop().time()
-        error.retry_after = timedelta(seconds=left)
-        return error
+        pause = error.retry_after or timedelta(0)
+        self._refused_until = asyncio.get_running_loop().time() + pause.total_seconds()
+        raise error
 
     def _raise_if_refused(self, url: str) -> None:
-        if asyncio.get_running_loop().time() < self._refused_until:
-            raise self._refusal(url)
+        left = self._refused_until - asyncio.get_running_loop().time()
+        if left > 0:
+            error = http_failure(401, {}, b"", url)
+            error.retry_after = timedelta(seconds=left)
+            raise error
 
     async def _handshake(
         self, lane: _Lane, url: str, headers: Mapping[str, str], body: bytes, *, bind: bool
@@ -206,7 +204,7 @@ def _challenge(answer: Answer) -> bytes:
             "NtlmNotOffered",
             "Exchange does not offer NTLM at this address. Enable Windows authentication (NTLM) on the EWS "
             "virtual directory.",
-            retry_after=_RARELY,
+            retry_after=timedelta(minutes=15),
         )
     try:
         return base64.b64decode(match[1])

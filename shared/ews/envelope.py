@@ -34,7 +34,7 @@ NOT_FROM_EXCHANGE = frozenset({"Unreadable", "WebPage"})
 type Element = etree._Element
 
 _ENCODINGS = {"utf-8", "ascii", "iso8859-1", "cp1252"}
-_DECLARATION = re.compile(r"\s*<\?xml\s[^>]*\?>")
+_DECLARATION = re.compile(r"\A\s*<\?xml\s[^>]*\?>")
 _DECLARED = re.compile(r"\sencoding\s*=\s*[\"']([A-Za-z0-9._-]+)")
 _WEB_PAGE = re.compile(r"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -47,7 +47,6 @@ _HARMLESS = {
     9,  # a forbidden character
     23,  # a reference without its semicolon
     26,  # an undeclared entity, such as &nbsp;
-    62,  # "]]>" in a text
     68,  # an ampersand on its own
 }
 
@@ -85,13 +84,20 @@ def _legal_reference(match: re.Match[str]) -> str:
     return match[0] if point <= 0x10FFFF and not _FORBIDDEN.match(chr(point)) else ""
 
 
+def _ends_with(text: str, root: Element) -> bool:
+    """Whether the text ends where the root element does; recovery closes a cut-off one in silence."""
+    name = etree.QName(root).localname
+    tag = f"{root.prefix}:{name}" if root.prefix else name
+    return re.search(rf"(</{re.escape(tag)}\s*|<{re.escape(tag)}[^<>]*/)>\s*\Z", text[-1000:]) is not None
+
+
 def parse_document(body: bytes) -> Element:
     """The root element of an XML document of at most ``MAX_BODY`` bytes.
 
     Forbidden characters, and references to them, are left out. Raises MailboxError for what is no sound XML
     (too big, cut off, damaged, with a DTD) and ExchangeUnavailable for a web page.
     """
-    text = _decode(body)
+    text = _DECLARATION.sub("", _decode(body))
     if _WEB_PAGE.match(text):
         raise ExchangeUnavailable(
             "WebPage",
@@ -101,7 +107,7 @@ def parse_document(body: bytes) -> Element:
         )
     if "<!DOCTYPE" in text:
         raise unreadable("it brings a document type definition")
-    text = _REFERENCE.sub(_legal_reference, _FORBIDDEN.sub("", _DECLARATION.sub("", text, count=1)))
+    text = _REFERENCE.sub(_legal_reference, _FORBIDDEN.sub("", text))
     parser = etree.XMLParser(
         encoding="utf-8",
         recover=True,
@@ -116,7 +122,7 @@ def parse_document(body: bytes) -> Element:
     except (etree.LxmlError, ValueError) as error:
         raise unreadable("it is no XML") from error
     faults = {entry.type for entry in parser.error_log if entry.level >= etree.ErrorLevels.ERROR}
-    if root is None or not faults <= _HARMLESS:
+    if root is None or not faults <= _HARMLESS or not _ends_with(text, root):
         raise unreadable("it is cut off or damaged")
     return root
 

@@ -53,7 +53,7 @@ def tls_context(ca_pem: str = "") -> ssl.SSLContext:
     if ca_pem.strip():
         try:
             context.load_verify_locations(cadata=ca_pem)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:
             raise SettingsError(
                 "exchange.certificate",
                 "it holds no certificate",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HALF_A_DAY = timedelta(hours=12)
+_LAST_NOON = datetime.max - _HALF_A_DAY  # noqa: DTZ901 - a wall clock has no zone
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -32,8 +34,8 @@ def to_milliseconds(instant: datetime) -> int:
 
 def find_nearest_day(instant: datetime, zone: tzinfo) -> date:
     """Give the date on the zone's wall clock whose midnight is nearest to the instant."""
-    local = to_local(instant, zone)
-    return local.date() if local.hour < 12 else local.date() + timedelta(days=1)
+    wall = to_local(instant, zone).replace(tzinfo=None)
+    return (wall if wall > _LAST_NOON else wall + _HALF_A_DAY).date()
 
 
 def begin_day(instant: datetime, zone: tzinfo) -> datetime:

@@ -54,7 +54,9 @@ class Budget:
             if state.not_before is not None and state.not_before > now:
                 return Pause(state.not_before - now)
             alive = state.alive(now)
-            free = min(wanted, state.limit - len(alive))
+            # Work for many leaves room for the one whose calendar has just changed.
+            reserved = state.limit // 4 if wanted > 1 else 0
+            free = min(wanted, state.limit - len(alive) - reserved)
             if free < 1:
                 return Pause(_FULL)
             slots = tuple(secrets.token_hex(6) for _ in range(free))

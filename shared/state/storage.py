@@ -90,7 +90,7 @@ class Table:
         Raises:
             StateConflict: it was removed (or changed).
         """
-        condition = MatchConditions.IfNotModified if etag else MatchConditions.IfPresent
+        condition = MatchConditions.IfNotModified if etag else None
         try:
             await self._client.update_entity(
                 dict(entity), mode=UpdateMode.MERGE, etag=etag or None, match_condition=condition

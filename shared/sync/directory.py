@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
+from itertools import batched
 from typing import Protocol
 
-from shared.errors import PbxError, PbxUnavailable, StateConflict
+from shared.errors import PbxError, PbxUnavailable
 from shared.model import CalendarUser, User
 from shared.pbx.protocol import Identity, TableRow, candidate_addresses
 from shared.settings import PbxSettings, Scope
@@ -22,6 +25,7 @@ _log = logging.getLogger(__name__)
 EVERY = timedelta(hours=1)
 TASK = "directory"
 _LEASE = timedelta(minutes=20)
+_SIDE_BY_SIDE = 32
 
 
 class PbxSession(Protocol):
@@ -108,36 +112,33 @@ class Directory:
         subscribe: list[str] = []
         read: list[str] = []
         changed = 0
+        writes: list[Callable[[], Awaitable[object]]] = []
         for guid, (user, candidates) in listed.items():
             known = stored.get(guid)
             if known is None or known.leaving:
-                await self.users.add(user, candidates)
+                writes.append(partial(self.users.add, user, candidates))
                 subscribe.append(guid)
-            elif not known.excluded and (known.user, known.candidates) != (user, candidates):
+            elif (known.user, known.candidates) != (user, candidates):
                 changed += 1
                 moved = known.candidates != candidates
-                await self._update(user, candidates, moved)
-                if moved:
+                writes.append(partial(self.users.update, user, candidates, resolve_again=moved))
+                if moved and known.is_active:
                     subscribe.append(guid)
-                elif known.user.sip != user.sip:
+                elif known.user.sip != user.sip and known.is_active:
                     read.append(guid)
-        gone = [guid for guid, known in stored.items() if guid not in listed or known.excluded]
+        for group in batched(writes, _SIDE_BY_SIDE, strict=False):
+            await asyncio.gather(*(write() for write in group))
+        gone = [guid for guid in stored if guid not in listed]
         waits = False
-        for guid in gone:
-            waits = await self.farewell.leave(guid) or waits
+        for left in batched(gone, _SIDE_BY_SIDE, strict=False):
+            waits = any(await asyncio.gather(*map(self.farewell.leave, left))) or waits
         await self.queues.subscribe(subscribe, "directory")
         await self.queues.read(read, "directory")
         if waits:
             await self.queues.publish("directory")
-        added = len(subscribe)
-        _log.info("directory replicated", extra={"added": added, "changed": changed, "removed": len(gone)})
-        return Changes(added, changed, len(gone))
-
-    async def _update(self, user: User, candidates: tuple[str, ...], moved: bool) -> None:
-        try:
-            await self.users.update(user, candidates, resolve_again=moved)
-        except StateConflict:
-            await self.users.add(user, candidates)
+        changes = Changes(len(listed.keys() - stored.keys()), changed, len(gone))
+        _log.info("directory replicated", extra=asdict(changes))
+        return changes
 
 
 async def is_overdue(health: Health, clock: Clock) -> bool:

@@ -64,7 +64,7 @@ class Midnight:
         read: list[str] = []
         subscribe: list[str] = []
         async for user in self.users.in_partition(partition):
-            if user.leaving:
+            if not user.is_active:
                 continue
             found = user.mailbox_state is MailboxState.FOUND
             (read if found else subscribe).append(user.user.guid)

@@ -41,7 +41,7 @@ class Receiver:
         One that isn't the user's present subscription is ended.
         """
         user = await self.users.get(guid)
-        if user is None or user.leaving:
+        if user is None or not user.is_active:
             return False
         now = self.clock()
         keep = True

@@ -60,7 +60,7 @@ class Publisher:
                 done = await self._drain(lease)
             except PbxError as error:
                 await self.health.set_trouble("pbx", add_failure(trouble, error, self.clock()))
-                _log.error("pbx unavailable", extra={"code": type(error).__name__})
+                _log.error("pbx unavailable", extra={"code": type(error).__name__, "reason": str(error)})
                 break
             finally:
                 await self.leases.release(lease)

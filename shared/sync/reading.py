@@ -64,7 +64,7 @@ class Reader[R: Reading]:
                 waits = await self.presenter.present_new(user.user, agenda, rules)
             except StateConflict:
                 again = await self.users.get(guid)
-                if again is None or again.leaving:
+                if again is None or not again.is_active:
                     return False
                 user = again
                 continue
@@ -92,7 +92,7 @@ class Reader[R: Reading]:
     async def _has_left(self, guid: str) -> bool:
         """Whether the user left during the first reading, so that what it stored must go again."""
         user = await self.users.get(guid)
-        return user is None or user.leaving
+        return user is None or not user.is_active
 
 
 def _without_organizer(reading: Reading, rules: PresenceRules) -> list[str]:

@@ -72,7 +72,10 @@ class Throttle:
 
         pause = None
         try:
-            await asyncio.gather(*(work() for _ in grant.slots))
+            workers = await asyncio.gather(*(work() for _ in grant.slots), return_exceptions=True)
+            for failure in workers:
+                if failure is not None:
+                    raise failure
             if stopped:
                 pause = await self._note_trouble(stopped[0])
                 for guid in waiting:
@@ -86,7 +89,7 @@ class Throttle:
     async def _act(self, guid: str, act: Callable[[CalendarUser], Awaitable[None]], rest: Rest) -> None:
         try:
             user = await self.users.get(guid)
-            if user is None or user.leaving:
+            if user is None or not user.is_active:
                 return
             try:
                 await act(user)
@@ -129,7 +132,7 @@ class Throttle:
         now = self.clock()
         trouble = add_failure(await self.health.trouble("exchange"), error, now)
         await self.health.set_trouble("exchange", trouble)
-        _log.error("exchange unavailable", extra={"code": error.code, "attempts": trouble.attempts})
+        _log.error("exchange unavailable", extra={"code": error.code, "reason": str(error)})
         return trouble.retry_at - now
 
     async def _note_success(self) -> None:

@@ -36,7 +36,7 @@ class Ticker:
         async def present(due: Due) -> bool:
             async with window:
                 user = await self.users.get(due.guid)
-                if user is None or user.leaving:
+                if user is None or not user.is_active:
                     return False
                 try:
                     return await self.presenter.present_again(user.user, rules)

@@ -27,7 +27,7 @@ class Upkeep:
         subscribe: list[str] = []
         read: list[str] = []
         async for user in self.users.neglected(silent_before=now - SILENCE, overdue_before=now - _LATE):
-            if user.leaving:
+            if not user.is_active:
                 continue
             sign = user.subscription.last_sign if user.subscription else None
             retry_at = user.failure.retry_at if user.failure else None
