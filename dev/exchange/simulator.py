@@ -59,7 +59,8 @@ class ExchangeSimulator:
         authority = trustme.CA()
         self._server_certificate = authority.issue_cert(host, "127.0.0.1", "::1")
         self.ca_pem = authority.cert_pem.bytes()
-        certificate = x509.load_pem_x509_certificate(self._server_certificate.cert_chain_pems[0].bytes())
+        self.certificate_pem = self._server_certificate.cert_chain_pems[0].bytes()
+        certificate = x509.load_pem_x509_certificate(self.certificate_pem)
         self.sign_in = SignIn(
             user, password, certificate, self.statistics, extended_protection=extended_protection
         )
