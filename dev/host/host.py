@@ -15,7 +15,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from dev.host.configuration import HostError, QueueOptions, read_host_json, read_local_settings, resolve
-from dev.host.http import HttpFrontend, is_http
+from dev.host.http import HttpFrontend
 from dev.host.invoker import Invoker
 from dev.host.queues import QueueListener, QueueOutputs, trigger_value
 from dev.host.storage import Storage
@@ -104,8 +104,11 @@ class FunctionsHost:
             trigger = function.trigger
             invoke = partial(self._invoker.invoke, function)
             for binding in (trigger, *function.outputs):
-                if binding["type"] in ("queueTrigger", "queue"):
+                kind = binding["type"]
+                if kind in ("queueTrigger", "queue"):
                     await storage.create_queue(binding)
+                elif kind not in ("httpTrigger", "http", "timerTrigger"):
+                    raise HostError(f"{function.name} has a {kind} binding, which this host does not know.")
             if trigger["type"] == "timerTrigger":
                 if trigger.get("useMonitor", True):
                     monitor = monitor or await storage.timer_monitor(self._host_id())
@@ -114,8 +117,6 @@ class FunctionsHost:
             elif trigger["type"] == "queueTrigger":
                 queues = storage.queue(trigger), storage.queue(trigger, "-poison")
                 listeners.append(QueueListener(*queues, options, invoke).listen)
-            elif not is_http(function):
-                raise HostError(f"{function.name} has a {trigger['type']}, which this host does not know.")
         return listeners
 
     def _host_id(self) -> str:

@@ -8,7 +8,6 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
-from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
@@ -16,7 +15,7 @@ from multidict import CIMultiDict
 
 from dev.host.configuration import HostError, HostOptions
 from dev.host.protos import Message, TypedData
-from dev.host.routes import match_route, parse_route
+from dev.host.routes import Route, match_route, parse_route
 from dev.host.worker import Function, Result
 
 FUNCTION_KEY = "DEV_HOST_FUNCTION_KEY"
@@ -101,14 +100,14 @@ class HttpFrontend:
 
 
 def is_http(function: Function) -> bool:
-    return str(function.trigger["type"]).lower() == "httptrigger"
+    return bool(function.trigger["type"] == "httpTrigger")
 
 
 def _level(function: Function) -> str:
     return str(function.trigger.get("authLevel") or "function").lower()
 
 
-def _route(function: Function, prefix: str) -> Any:
+def _route(function: Function, prefix: str) -> Route:
     trigger = function.trigger
     template = "/".join(filter(None, (prefix, str(trigger.get("route") or function.name).strip("/"))))
     try:

@@ -134,11 +134,9 @@ class TimerListener:
             next_run = self._schedule.next_after(max(started, self._last or started))
         elif status is None:
             await self._remember(started)
-        while await self._wait_until(next_run, stop):
-            now = self._clock()
+        while now := await self._wait_until(next_run, stop):
             await self.run(past_due=now - next_run > LATE)
-            # A clock a little behind must not make the same occurrence come twice.
-            next_run = self._schedule.next_after(max(now, next_run))
+            next_run = self._schedule.next_after(now)
 
     async def run(self, *, past_due: bool = False) -> None:
         """Run the function now, after the run under way if there is one."""
@@ -165,19 +163,21 @@ class TimerListener:
         except AzureError as error:
             logger.warning("the status of timer %s was not stored: %s", self.name, type(error).__name__)
 
-    async def _wait_until(self, due: datetime, stop: asyncio.Event) -> bool:
-        """Whether it is time to run. Looks at the clock every minute: it may be set, or the machine sleep."""
-        while (seconds := (due - self._clock()).total_seconds()) > 0 and not stop.is_set():
-            await pause(stop, min(seconds, 60.0))
-        return not stop.is_set()
+    async def _wait_until(self, due: datetime, stop: asyncio.Event) -> datetime | None:
+        """The time, ``due`` or later; None at the stop. The clock may be set and the machine may sleep."""
+        while not stop.is_set():
+            now = self._clock()
+            if now >= due:
+                return now
+            await pause(stop, min((due - now).total_seconds(), 60.0))
+        return None
 
     def _timer_info(self, past_due: bool) -> str:
-        last = self._last
-        status = last and {
-            "Last": last.isoformat(),
-            "Next": self._schedule.next_after(last).isoformat(),
-            "LastUpdated": last.isoformat(),
-        }
+        status = None
+        if self._monitor is not None and self._last is not None:
+            following = self._schedule.next_after(self._last)
+            last = self._last.isoformat()
+            status = {"Last": last, "Next": following.isoformat(), "LastUpdated": last}
         return json.dumps(
             {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": status, "IsPastDue": past_due}
         )

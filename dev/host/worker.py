@@ -122,7 +122,8 @@ def _function(metadata: Message) -> Function:
 def _describe(error: Exception, root: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if Path(frame.filename).is_relative_to(root)), None)
+    said = " ".join(str(error).split())
     if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {said}"
     where = f" ({Path(place.filename).relative_to(root)}, line {place.lineno})" if place else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{type(error).__name__}: {said}{where}"

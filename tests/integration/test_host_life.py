@@ -66,6 +66,7 @@ TIMER_FUNCTION = '@app.timer_trigger("t", "{}", use_monitor={})\ndef f(t: func.T
     ("text", "said"),
     [
         ("import nothing_like_this", r"No module named 'nothing_like_this' \(function_app.py, line 3\)"),
+        ("raise ValueError('two\\nlines')", r"ValueError: two lines \(function_app.py, line 3\)"),
         ("def broken(", r"SyntaxError.*function_app.py, line 3"),
         ("del app", "Could not find top level function app"),
         ('@app.route("x")\ndef f(other: str) -> str: ...', "cannot load the f function"),
@@ -73,11 +74,16 @@ TIMER_FUNCTION = '@app.timer_trigger("t", "{}", use_monitor={})\ndef f(t: func.T
         (TIMER_FUNCTION.format("* * *", False), "schedule of f is wrong"),
         (TIMER_FUNCTION.format("%NOT_SET%", False), "setting NOT_SET is missing"),
         (TIMER_FUNCTION.format("0 0 * * * *", True), "setting AzureWebJobsStorage .* is missing"),
+        (
+            '@app.route("x")\n@app.blob_output("b", "p", "Files")\n'
+            "def f(req: func.HttpRequest, b: func.Out[str]) -> str: ...",
+            "blob binding, which",
+        ),
         (QUEUE_FUNCTION, "storage of Files does not answer"),
         (QUEUE_FUNCTION.replace("Files", "Nonsense"), "setting Nonsense is not a storage connection string"),
         (
             '@app.blob_trigger("b", "p", "Files")\ndef f(b: func.InputStream) -> None: ...',
-            "blobTrigger, which this host does not know",
+            "blobTrigger binding, which this host does not know",
         ),
     ],
 )
@@ -106,6 +112,17 @@ async def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
 
 HTTP_FUNCTION = '@app.route("setting", auth_level="anonymous")\ndef f(req: func.HttpRequest) -> str:\n'
 HTTP_FUNCTION += '    import os\n    return os.environ["A"] + os.environ["B"] + os.environ["C"]'
+
+
+async def test_a_body_announced_too_long_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    settings = {"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "10"}
+    async with FunctionsHost(root=make_app(tmp_path, HTTP_FUNCTION), settings=settings) as host:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(host.url.rsplit(":", 1)[1]))
+        writer.write(b"POST /api/setting HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+        async with asyncio.timeout(2):
+            assert b" 413 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_local_settings_yield_to_the_environment(
