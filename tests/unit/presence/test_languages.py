@@ -54,3 +54,19 @@ def test_dates_have_all_their_digits() -> None:
 def test_the_american_clock_has_12_hours(clock: time, shown: str) -> None:
     assert languages["en-US"].write_time(clock) == shown
     assert languages["en-GB"].write_time(clock) == f"{clock.hour:02}:{clock.minute:02}"
+
+
+def test_a_language_of_ones_own_is_joined_and_worded_like_the_others() -> None:
+    latin = Language(
+        "la", "Latina", "Liber", "Occupatus", "Absens", "Privatum", "{0} ante {1} h", "yyyy-MM-dd"
+    )
+
+    assert (latin.joint, latin.tail) == (" ante ", " h")
+    assert latin.words == {
+        Activity.AVAILABLE: "Liber",
+        Activity.BUSY: "Occupatus",
+        Activity.AWAY: "Absens",
+        Activity.DND: "Occupatus",
+    }
+    assert latin.clock == 24
+    assert latin.write_date(date(2017, 8, 9)) == "2017-08-09"
