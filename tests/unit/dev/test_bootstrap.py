@@ -234,6 +234,22 @@ def test_a_run_that_failed_half_way_is_repaired_by_the_next(machine: Machine) ->
     assert [line.split()[0] for line in machine.set_up().splitlines()] == ["npm"]
 
 
+@pytest.mark.parametrize(("path", "tool"), [("requirements.txt", "pip"), ("dev/package-lock.json", "npm")])
+def test_a_change_that_failed_and_was_taken_back_is_installed_again(
+    machine: Machine, path: str, tool: str
+) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.set_up()
+    before = (machine.clone / path).read_text()
+    (machine.clone / path).write_text("changed")
+    machine.broken.touch()
+    assert machine.run().returncode == 1
+    machine.broken.unlink()
+    (machine.clone / path).write_text(before)
+    assert [line.split()[0] for line in machine.set_up().splitlines()] == [tool]
+
+
 def test_a_node_that_was_lost_with_its_environment_is_brought_again(machine: Machine) -> None:
     python = machine.put_python("bin/python3.13")
     machine.set_up()
