@@ -120,19 +120,21 @@ def _connection_failure(error: Exception) -> ExchangeError:
     )
 
 
-async def send(client: httpx.AsyncClient, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    """One POST with one answer of at most ``MAX_BODY`` bytes. Raises ExchangeError where none came."""
+async def send(
+    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], body: bytes, *, method: str = "POST"
+) -> Answer:
+    """One request with one answer of at most ``MAX_BODY`` bytes. Raises ExchangeError where none came."""
     try:
         async with (
             asyncio.timeout(DEADLINE.total_seconds()),
-            client.stream("POST", url, headers=headers, content=body) as response,
+            client.stream(method, url, headers=headers, content=body) as response,
         ):
             received = bytearray()
             async for chunk in response.aiter_bytes():
                 received += chunk
                 if len(received) > MAX_BODY:
                     raise unreadable(f"it is bigger than {MAX_BODY // 1024**2} MiB")
-    except (httpx.HTTPError, TimeoutError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise _connection_failure(error) from error
     return Answer(
         response.status_code,

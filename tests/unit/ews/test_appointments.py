@@ -186,6 +186,12 @@ def test_says_whether_the_answer_was_cut_off(attribute: bool | None, complete: b
     assert parse_found_items(messages.found_items(complete=attribute)).complete is complete
 
 
+def test_one_cut_off_part_of_an_answer_cuts_off_the_whole() -> None:
+    part = '<m:RootFolder IncludesLastItemInRange="{}"><t:Items/></m:RootFolder>'
+    parts = [messages.answer("FindItem", part.format(value)) for value in ("false", "true")]
+    assert not parse_found_items(messages.response("FindItem", *parts)).complete
+
+
 def test_reads_an_empty_calendar_and_the_version() -> None:
     found = parse_found_items(messages.found_items())
     assert (found.items, found.server_version) == ((), "15.2.1544.4")
