@@ -146,7 +146,9 @@ class Services:
 
     def publisher(self, settings: PbxSettings) -> Publisher:
         """Tells the PBX what waits."""
-        return Publisher(self.outbox, self.leases, self.health, lambda: _open_session(settings), now)
+        return Publisher(
+            self.outbox, self.leases, self.health, self.queues, lambda: _open_session(settings), now
+        )
 
     @asynccontextmanager
     async def heartbeat(self, task: str) -> AsyncIterator[None]:

@@ -42,8 +42,9 @@ async def publish(message: func.QueueMessage) -> None:
     """Tell the PBX what waits in the outbox."""
     calendar = await services()
     configuration = await calendar.configuration()
+    work = Work.parse(message.get_body().decode())
     if not configuration.missing():
-        told = await calendar.publisher(configuration.pbx).publish()
+        told = await calendar.publisher(configuration.pbx).publish(work.users)
         _log.info("published", extra={"presences": told})
 
 

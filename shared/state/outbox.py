@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import batched
@@ -113,12 +113,14 @@ class Outbox:
             return False
         raise StateConflict("Too many writers of one user's presence.")
 
-    async def take(self, now: datetime, limit: int) -> list[Pending]:
+    async def take(
+        self, now: datetime, limit: int, partitions: Collection[str] = PARTITIONS
+    ) -> list[Pending]:
         """Up to about ``limit`` presences that wait and whose time has come, marked as being sent.
 
         What is changed while it is taken is left for the next time.
         """
-        share = max(1, limit // len(PARTITIONS))
+        share = max(1, limit // len(partitions))
 
         async def take_from(partition: str) -> list[Pending]:
             found = []
@@ -132,7 +134,7 @@ class Outbox:
                 p for chunk in batched(found, _PAIRS, strict=False) for p in await self._mark_sending(chunk)
             ]
 
-        return [p for part in await asyncio.gather(*map(take_from, PARTITIONS)) for p in part]
+        return [p for part in await asyncio.gather(*map(take_from, partitions)) for p in part]
 
     async def _mark_sending(self, found: Sequence[Pending]) -> list[Pending]:
         steps: list[Operation] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import batched
@@ -51,9 +51,9 @@ class WorkQueues:
         """Have these users' mailboxes found and subscribed to, and then read."""
         await self._send("subscribe", users, reason, delay)
 
-    async def publish(self, reason: str) -> None:
-        """Have the PBX told what waits in the outbox."""
-        await self._storage.send("publish", Work((), reason).text())
+    async def publish(self, reason: str, users: Sequence[str] = (), delay: timedelta = timedelta()) -> None:
+        """Have the PBX told what waits in the outbox for these users, or for everybody."""
+        await self._storage.send("publish", Work(tuple(users), reason).text(), delay=delay)
 
     async def replicate(self, reason: str) -> None:
         """Have the PBX's users replicated."""

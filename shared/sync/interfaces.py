@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -156,8 +156,8 @@ class Presences(Protocol):
     async def withdraw(self, guid: str) -> bool:
         """Clear the presence of a user who leaves; tell whether something waits now."""
 
-    async def take(self, now: datetime, limit: int) -> list[Pending]:
-        """About so many that wait, marked as being sent."""
+    async def take(self, now: datetime, limit: int, partitions: Collection[str]) -> list[Pending]:
+        """About so many that wait in these partitions, marked as being sent."""
 
     async def waits(self) -> bool:
         """Whether anything waits."""
@@ -223,7 +223,7 @@ class WorkQueues(Protocol):
 
     async def read(self, users: Iterable[str], reason: str, delay: timedelta = ...) -> None: ...
     async def subscribe(self, users: Iterable[str], reason: str, delay: timedelta = ...) -> None: ...
-    async def publish(self, reason: str) -> None: ...
+    async def publish(self, reason: str, users: Sequence[str] = (), delay: timedelta = ...) -> None: ...
     async def replicate(self, reason: str) -> None: ...
 
 

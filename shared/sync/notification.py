@@ -14,7 +14,7 @@ from shared.sync.interfaces import Clock, Users, WorkQueues
 
 _log = logging.getLogger(__name__)
 
-COALESCE = timedelta(seconds=2)
+COALESCE = timedelta(seconds=1)
 """A reading waits so long for the other notifications of the same action."""
 
 _FORGOTTEN = timedelta(minutes=2)

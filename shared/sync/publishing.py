@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from shared.errors import PbxError, PbxLoginRefused, PbxUnavailable, PresenceRefused
+from shared.errors import PbxError, PbxLoginRefused, PbxUnavailable, PresenceRefused, WrongPbx
 from shared.pbx.session import Assignment, Outcome
-from shared.sync.interfaces import Clock, Health, Lease, Leases, Pending, Presences
+from shared.sync.interfaces import PARTITIONS, Clock, Health, Lease, Leases, Pending, Presences, WorkQueues
 from shared.sync.trouble import add_failure, find_pause
 
 _log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ PAGE = 512
 """Presences taken from the outbox at a time."""
 
 _LEASE = timedelta(minutes=1)
+_MOMENT = timedelta(seconds=1)
 _RECONNECTIONS = (0.5, 1.0, 2.0)
 """Seconds before each of the attempts to connect anew; after them the next minute tries again."""
 
@@ -32,6 +33,13 @@ class PbxSession(Protocol):
         """Set many users' presences and return what became of each."""
 
 
+@dataclass(slots=True)
+class _Turn:
+    """The lease as it was last renewed."""
+
+    lease: Lease
+
+
 @dataclass(frozen=True, slots=True)
 class Publisher:
     """Brings the outbox to the PBX."""
@@ -39,61 +47,71 @@ class Publisher:
     presences: Presences
     leases: Leases
     health: Health
+    queues: WorkQueues
     connect: Callable[[], AbstractAsyncContextManager[PbxSession]]
     clock: Clock
 
-    async def publish(self) -> int:
-        """Tell the PBX all that waits, and return how many presences it has acknowledged.
+    async def publish(self, guids: Sequence[str] = ()) -> int:
+        """Tell the PBX what waits for these users, or all that waits; return how many it has acknowledged.
 
-        Does nothing while another publisher works or while the PBX is left alone after a failure: what
-        waits is not lost, and the tick asks again. The PBX's failure is recorded, not raised.
+        While another publisher works this is asked for again a moment later. While the PBX is left alone
+        after a failure nothing is done: what waits is not lost, and the tick asks again when it is time. The
+        PBX's failure is recorded, not raised.
         """
-        told = 0
-        while await self.presences.waits():
-            trouble = await self.health.trouble("pbx")
-            if trouble is not None and trouble.retry_at > self.clock():
-                break
-            lease = await self.leases.acquire("publisher", self.clock(), _LEASE)
-            if lease is None:
-                break
-            try:
-                done = await self._drain(lease)
-            except PbxError as error:
-                await self.health.set_trouble("pbx", add_failure(trouble, error, self.clock()))
-                _log.error("pbx unavailable", extra={"code": type(error).__name__, "reason": str(error)})
-                break
-            finally:
-                await self.leases.release(lease)
-            if trouble is not None:
-                await self.health.set_trouble("pbx", None)
-            told += done
-            if not done:
-                break
-            # Whoever came while the lease was held has gone away: look once more on their behalf.
+        trouble = await self.health.trouble("pbx")
+        if trouble is not None and trouble.retry_at > self.clock():
+            return 0
+        turn = await self._take_turn()
+        if turn is None:
+            await self.queues.publish("another publisher works", guids, _MOMENT)
+            return 0
+        try:
+            told = await self._drain(turn, {guid[0] for guid in guids} or PARTITIONS)
+        except PbxError as error:
+            await self.health.set_trouble("pbx", add_failure(trouble, error, self.clock()))
+            _log.error("pbx unavailable", extra={"code": type(error).__name__, "reason": str(error)})
+            return 0
+        finally:
+            await self.leases.release(turn.lease)
+        if trouble is not None and told:
+            await self.health.set_trouble("pbx", None)
         return told
 
-    async def _drain(self, lease: Lease) -> int:
+    async def _take_turn(self) -> _Turn | None:
+        lease = await self.leases.acquire("publisher", self.clock(), _LEASE)
+        return _Turn(lease) if lease is not None else None
+
+    async def _keep_turn(self, turn: _Turn) -> bool:
+        """Prolong the lease when half of it is over; tell whether it is still held."""
+        now = self.clock()
+        if turn.lease.until - now > _LEASE / 2:
+            return True
+        renewed = await self.leases.renew(turn.lease, now, _LEASE)
+        if renewed is not None:
+            turn.lease = renewed
+        return renewed is not None
+
+    async def _drain(self, turn: _Turn, partitions: Collection[str]) -> int:
         told = 0
         failures = 0
         async with AsyncExitStack() as stack:
             session: PbxSession | None = None
-            while page := await self.presences.take(self.clock(), PAGE):
+            while await self._keep_turn(turn):
+                page = await self.presences.take(self.clock(), PAGE, partitions)
+                if not page:
+                    break
                 try:
                     if session is None:
                         session = await stack.enter_async_context(self.connect())
                     told += await self._tell(session, page)
                     failures = 0
                 except PbxUnavailable as error:
-                    if isinstance(error, PbxLoginRefused) or failures == len(_RECONNECTIONS):
+                    if isinstance(error, PbxLoginRefused | WrongPbx) or failures == len(_RECONNECTIONS):
                         raise
                     await stack.aclose()
                     session = None
                     await asyncio.sleep(_RECONNECTIONS[failures])
                     failures += 1
-                renewed = await self.leases.renew(lease, self.clock(), _LEASE)
-                if renewed is None:
-                    break
-                lease = renewed
         return told
 
     async def _tell(self, session: PbxSession, page: Sequence[Pending]) -> int:

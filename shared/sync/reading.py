@@ -38,15 +38,15 @@ class Reader[R: Reading]:
 
         Users who can't be read now are asked for again, later.
         """
-        waits = False
+        waiting: list[str] = []
 
         async def read_one(user: CalendarUser) -> None:
-            nonlocal waits
-            waits = await self._read_one(user, rules) or waits
+            if await self._read_one(user, rules):
+                waiting.append(user.user.guid)
 
         rest = await self.throttle.each(guids, read_one)
-        if waits:
-            await self.queues.publish(reason)
+        if waiting:
+            await self.queues.publish(reason, waiting)
         for delay, users in rest.users.items():
             await self.queues.read(users, reason, delay)
 
