@@ -5,6 +5,7 @@ Published source: MS-NLMP, MS-NTHT (NTLM over HTTP), RFC 5929 (tls-server-end-po
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -56,7 +57,7 @@ class SignIn:
         self._extended_protection = extended_protection
         self._binding = channel_binding(certificate)
         self._statistics = statistics
-        self._connections: WeakKeyDictionary[object, _Connection] = WeakKeyDictionary()
+        self._connections: WeakKeyDictionary[asyncio.Transport, _Connection] = WeakKeyDictionary()
         self._folder = tempfile.TemporaryDirectory(prefix="exchange-")
         self._accounts = Path(self._folder.name) / "accounts"
         self.set_account(user, password)
@@ -70,8 +71,14 @@ class SignIn:
     def close(self) -> None:
         self._folder.cleanup()
 
+    def abort_connections(self) -> None:
+        """Cut off clients that have not said goodbye; TLS would wait for them."""
+        for transport in list(self._connections):
+            transport.abort()
+
     def refuse(self, request: web.Request) -> web.Response | None:
         """The 401 that an unauthenticated request gets, or None where its connection is signed in."""
+        assert request.transport is not None
         connection = self._connections.get(request.transport)
         if connection is None:
             connection = self._connections[request.transport] = _Connection()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -96,6 +97,8 @@ class ExchangeSimulator:
         await self.subscriptions.close()
         for runner in self._runners:
             await runner.cleanup()
+        self.sign_in.abort_connections()
+        await asyncio.sleep(0)
         self._runners.clear()
         self.sign_in.close()
 

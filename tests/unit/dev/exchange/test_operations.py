@@ -52,7 +52,7 @@ async def test_a_view_returns_the_items_that_overlap_it(exchange: ExchangeSimula
     )
     answer = await client.ask(find_item(*WINDOW))
     (item,) = items(answer)
-    values = dict(zip(fields(item), (part.text for part in item), strict=True))
+    values: dict[str, str | None] = {name: item.findtext(f"{T}{name}") for name in fields(item)}
     assert values["Subject"] == "Müller & <Söhne>"
     assert (values["Start"], values["End"]) == ("2026-11-23T09:00:00Z", "2026-11-23T10:30:00Z")
     assert (values["LegacyFreeBusyStatus"], values["Sensitivity"]) == ("OOF", "Private")
@@ -60,7 +60,7 @@ async def test_a_view_returns_the_items_that_overlap_it(exchange: ExchangeSimula
     assert (values["IsAllDayEvent"], values["IsCancelled"]) == ("false", "false")
     root = answer.find(f".//{M}RootFolder")
     assert root is not None
-    assert dict(root.attrib) == {"TotalItemsInView": "1", "IncludesLastItemInRange": "true"}
+    assert (root.get("TotalItemsInView"), root.get("IncludesLastItemInRange")) == ("1", "true")
 
 
 async def test_only_what_was_asked_for_is_returned(exchange: ExchangeSimulator, client: Client) -> None:
