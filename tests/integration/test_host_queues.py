@@ -67,6 +67,14 @@ async def test_max_dequeue_count_and_visibility_timeout_are_those_of_host_json(a
         assert attempts[1]["began"] - attempts[0]["began"] < 0.8
 
 
+async def test_the_last_failure_poisons_without_waiting(app: MakeApp) -> None:
+    settings = {HOST + "queues__maxDequeueCount": "1", HOST + "queues__visibilityTimeout": "01:00:00"}
+    async with app(**settings) as running:
+        await running.send("fail")
+        assert await running.messages("-poison") == ["fail"]
+        assert len(await running.records("work")) == 1
+
+
 async def test_a_message_that_was_never_settled_is_not_tried_for_ever(app: MakeApp) -> None:
     running = app()
     async with running.queue() as queue:
