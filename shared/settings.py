@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,13 +17,24 @@ from functools import cached_property
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from cryptography.x509 import load_pem_x509_certificates
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from shared.errors import InvalidSettings, SettingsError
-from shared.presence import PresenceRules, RulesError
+from shared.presence import Fault, FieldError, PresenceRules
 
-_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"({_LABEL}(\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(:\d{{1,5}})?")
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -76,10 +88,10 @@ class Environment:
                     "Set keys of 32 bytes in URL-safe base64, separated by commas, the newest first.",
                 )
             )
-        callback = values.get("CALENDAR_CALLBACK_URL", "").rstrip("/")
-        if not callback and values.get("WEBSITE_HOSTNAME"):
-            callback = f"https://{values['WEBSITE_HOSTNAME']}"
-        if urlsplit(callback).scheme not in ("http", "https"):
+        callback = _complete_url(
+            values.get("CALENDAR_CALLBACK_URL", "") or values.get("WEBSITE_HOSTNAME", ""), ("https", "http")
+        )
+        if not callback:
             faults.append(
                 SettingsError(
                     "CALENDAR_CALLBACK_URL",
@@ -90,7 +102,12 @@ class Environment:
         if faults:
             raise InvalidSettings(faults)
         return cls(
-            storage, table_uri, queue_uri, values.get("AzureWebJobsStorage__clientId", ""), keys, callback
+            storage,
+            table_uri,
+            queue_uri,
+            values.get("AzureWebJobsStorage__clientId", ""),
+            keys,
+            callback.rstrip("/"),
         )
 
 
@@ -104,23 +121,48 @@ def _is_fernet_key(key: str) -> bool:
 # ---- the configuration
 
 
+def _complete_url(address: str, schemes: tuple[str, ...], path: str = "") -> str:
+    """The address of a service that is named by its host or its URL, or empty where it is neither."""
+    if _HOST.fullmatch(address):
+        address = f"{schemes[0]}://{address}"
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in schemes or not _HOST.fullmatch(parts.netloc):
+        return ""
+    return (parts if parts.path.strip("/") else parts._replace(path=path)).geturl()
+
+
 def _check_pem(value: str) -> str:
     if value:
         try:
-            load_pem_x509_certificates(value.encode())
-        except ValueError as error:
-            raise ValueError("is no certificate in PEM form (-----BEGIN CERTIFICATE-----)") from error
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=value)
+        except (ssl.SSLError, TypeError, ValueError) as error:
+            raise _wrong(
+                "is no certificate in PEM form",
+                "Paste from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
+            ) from error
     return value
 
 
 def _check_address(value: str) -> str:
     if value and not _ADDRESS.fullmatch(value):
-        raise ValueError(
-            "is not a complete e-mail address; write it with its domain, such as calendar@example.com"
+        raise _wrong(
+            "is not a complete e-mail address", "Write it with its domain, such as calendar@example.com."
         )
     return value
 
 
+def _wrong(fault: str, remedy: str, field: str = "") -> FieldError:
+    """A fault of the field that is being checked, or of another one."""
+    return FieldError(Fault(field, fault, remedy))
+
+
+Secret = Annotated[
+    SecretStr, BeforeValidator(lambda value: SecretStr(value) if isinstance(value, str) else value)
+]
 Certificates = Annotated[str, AfterValidator(_check_pem)]
 MailAddress = Annotated[str, AfterValidator(_check_address)]
 
@@ -128,7 +170,10 @@ MailAddress = Annotated[str, AfterValidator(_check_address)]
 class Section(BaseModel):
     """One part of the configuration. Frozen; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    # The input may hold a secret; an error is logged with its cause.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True
+    )
 
     def missing(self) -> list[str]:
         """The fields that must be filled in before the service can work."""
@@ -151,43 +196,51 @@ class PbxSettings(Section):
     domain: str = Field(
         default="", description="System name of the PBX; only needed where the Admin API isn't granted."
     )
-    app: str = Field(
-        default="calendarsync", pattern=r"^(\D.*)?$", description="Name of the App object; no digit first."
-    )
-    password: SecretStr = Field(default=SecretStr(""), description="Password of the App object.")
+    app: str = Field(default="calendarsync", description="Name of the App object; no digit first.")
+    password: Secret = Field(default=SecretStr(""), description="Password of the App object.")
     certificate: Certificates = Field(
         default="", description="Certificate of the PBX or of its authority, PEM."
     )
     scope: Scope = Scope.ALL
-    scope_app: str = Field(default="", description="Only users who have this app assigned.")
-    scope_groups: tuple[str, ...] = Field(default=(), description="Only members of one of these groups.")
+    scope_app: str = Field(
+        default="", validate_default=True, description="Only users who have this app assigned."
+    )
+    scope_groups: tuple[str, ...] = Field(
+        default=(), validate_default=True, description="Only members of one of these groups."
+    )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.address and not self.url:
-            raise ValueError("address: is neither a host name nor a wss:// address; write pbx.example.com")
-        if self.scope is Scope.APP and not self.scope_app:
-            raise ValueError("scope_app: is empty; name the app, or choose the scope all")
-        if self.scope is Scope.GROUPS and not self.scope_groups:
-            raise ValueError("scope_groups: is empty; name at least one group, or choose the scope all")
-        return self
+    @field_validator("address")
+    @classmethod
+    def _check_url(cls, address: str) -> str:
+        if address and not _websocket_url(address):
+            raise _wrong("is neither a host name nor a wss:// address", "Write it like pbx.example.com.")
+        return address
+
+    @field_validator("app")
+    @classmethod
+    def _check_app(cls, app: str) -> str:
+        if app[:1].isdigit():
+            raise _wrong("begins with a digit, which the PBX does not allow", "Give the App object a name.")
+        return app
+
+    @field_validator("scope_app", "scope_groups")
+    @classmethod
+    def _check_scope[T](cls, value: T, info: ValidationInfo) -> T:
+        if not value and info.field_name == f"scope_{info.data.get('scope')}":
+            raise _wrong("is empty", "Fill it in, or choose the scope all.")
+        return value
 
     @property
     def url(self) -> str:
-        """The websocket's address, or empty where ``address`` is none."""
-        if _HOST.fullmatch(self.address):
-            return f"wss://{self.address}/PBX0/APPS/websocket"
-        parts = urlsplit(self.address)
-        return self.address if parts.scheme == "wss" and parts.hostname and parts.path.strip("/") else ""
+        """The websocket's address, or empty where there is no ``address``."""
+        return _websocket_url(self.address)
 
     def missing(self) -> list[str]:
-        wanted = {
-            "address": self.address,
-            "name": self.name,
-            "app": self.app,
-            "password": self.password.get_secret_value(),
-        }
-        return [f"pbx.{name}" for name, value in wanted.items() if not value]
+        return [f"pbx.{name}" for name in ("address", "name", "app", "password") if not getattr(self, name)]
+
+
+def _websocket_url(address: str) -> str:
+    return _complete_url(address, ("wss",), "/PBX0/APPS/websocket")
 
 
 class SyncType(StrEnum):
@@ -211,39 +264,47 @@ class ExchangeSettings(Section):
     user: MailAddress = Field(
         default="", description="E-mail address of the account with the impersonation right."
     )
-    password: SecretStr = Field(default=SecretStr(""), description="Password of that account.")
+    password: Secret = Field(default=SecretStr(""), description="Password of that account.")
     url: str = Field(default="", description="Address of Exchange Web Services, or its host alone.")
     allow_plain_http: bool = Field(
-        default=False, description="Accept an http:// address. Unsafe: calendars travel in the clear."
+        default=False,
+        description="Accept an http:// address. Unsafe: calendars travel in the clear.",
+        validate_default=True,
     )
     certificate: Certificates = Field(
         default="", description="Authority that signed Exchange's certificate, PEM."
     )
     name_resolving: NameResolving = NameResolving.IMPERSONATION_USER
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.url and not self.ews_url:
-            raise ValueError("url: is neither a host name nor an https:// address; write mail.example.com")
-        if self.ews_url.startswith("http:") and not self.allow_plain_http:
-            raise ValueError("url: is http; use https, or switch on allow_plain_http knowing what it means")
-        return self
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        if url and not _ews_url(url):
+            raise _wrong("is neither a host name nor an https:// address", "Write it like mail.example.com.")
+        return url
+
+    @field_validator("allow_plain_http")
+    @classmethod
+    def _check_plain_http(cls, allowed: bool, info: ValidationInfo) -> bool:
+        if not allowed and _ews_url(info.data.get("url", "")).startswith("http:"):
+            raise _wrong(
+                "is http", "Use https, or switch on allow_plain_http knowing what it means.", field="url"
+            )
+        return allowed
 
     @property
     def ews_url(self) -> str:
-        """The address of the web services, or empty where ``url`` is none."""
-        if _HOST.fullmatch(self.url):
-            return f"https://{self.url}/EWS/Exchange.asmx"
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username:
-            return ""
-        return self.url if parts.path.strip("/") else f"{self.url.rstrip('/')}/EWS/Exchange.asmx"
+        """The address of the web services, or empty where there is no ``url``."""
+        return _ews_url(self.url)
 
     def missing(self) -> list[str]:
         if self.sync_type is SyncType.DISABLED:
             return ["exchange.sync_type"]
-        wanted = {"user": self.user, "password": self.password.get_secret_value(), "url": self.url}
-        return [f"exchange.{name}" for name, value in wanted.items() if not value]
+        return [f"exchange.{name}" for name in ("user", "password", "url") if not getattr(self, name)]
+
+
+def _ews_url(url: str) -> str:
+    return _complete_url(url, ("https", "http"), "/EWS/Exchange.asmx")
 
 
 class PresenceSettings(Section):
@@ -260,10 +321,12 @@ class PresenceSettings(Section):
     prioritized: tuple[str, ...] = ()
     not_prioritized: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _ = self.rules
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            PresenceRules.from_mapping(values)
+        return values
 
     @cached_property
     def rules(self) -> PresenceRules:
@@ -304,17 +367,14 @@ def parse_section(name: str, values: Mapping[str, Any]) -> Section:
 
 
 def _faults(section: str, error: ValidationError) -> Iterable[SettingsError]:
-    for fault in error.errors(include_input=False, include_url=False):
-        cause = fault.get("ctx", {}).get("error")
-        if isinstance(cause, RulesError):
-            yield from (
-                SettingsError(f"{section}.{rule.field}", rule.fault, rule.remedy) for rule in cause.faults
-            )
-            continue
-        path = ".".join(str(part) for part in fault["loc"])
-        text = fault["msg"].removeprefix("Value error, ")
-        if not path and ": " in text:
-            path, text = text.split(": ", 1)
-        what, _, remedy = text.partition("; ")
-        remedy = remedy or "correct the value"
-        yield SettingsError(f"{section}.{path}".rstrip("."), what, f"{remedy[0].upper()}{remedy[1:]}.")
+    for found in error.errors(include_input=False, include_url=False):
+        path = ".".join(str(part) for part in found["loc"])
+        cause = found.get("ctx", {}).get("error")
+        if isinstance(cause, FieldError):
+            faults = cause.faults
+        elif found["type"] == "extra_forbidden":
+            faults = (Fault("", "unknown", f"Use one of: {', '.join(SECTIONS[section].model_fields)}."),)
+        else:
+            faults = (Fault("", found["msg"], "Correct the value."),)
+        for fault in faults:
+            yield SettingsError(f"{section}.{fault.field or path}", fault.fault, fault.remedy)

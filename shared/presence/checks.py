@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 _brief = reprlib.Repr(maxstring=60, maxother=60)
@@ -30,11 +30,10 @@ class FieldError(ValueError):
         super().__init__(" ".join(map(str, faults)))
 
 
-def check_name(field: str, name: str, known: Iterable[str]) -> None:
+def check_name(field: str, name: str, known: Collection[str]) -> None:
     """Accept the name of a field that exists. Raises FieldError for ``field``."""
-    names = list(known)
-    if name not in names:
-        raise FieldError(Fault(field, "unknown", f"Use one of: {', '.join(names)}."))
+    if name not in known:
+        raise FieldError(Fault(field, "unknown", f"Use one of: {', '.join(known)}."))
 
 
 def check_text(field: str, value: object) -> str:
@@ -58,12 +57,11 @@ def check_texts(field: str, value: object) -> tuple[str, ...]:
     raise FieldError(Fault(field, f"{quote(value)} is not a list of texts", 'Write it as ["one", "two"].'))
 
 
-def check_choice(field: str, value: object, choices: Iterable[str]) -> str:
+def check_choice(field: str, value: object, choices: Collection[str]) -> str:
     """Accept one of some strings. Raises FieldError."""
-    known = list(choices)
-    if isinstance(value, str) and value in known:
+    if isinstance(value, str) and value in choices:
         return value
-    raise FieldError(Fault(field, f"{quote(value)} is not known", f"Use one of: {', '.join(known)}."))
+    raise FieldError(Fault(field, f"{quote(value)} is not known", f"Use one of: {', '.join(choices)}."))
 
 
 def check_object(field: str, value: object) -> Mapping[str, Any]:

@@ -67,14 +67,17 @@ class Publisher:
             return 0
         try:
             told = await self._drain(turn, {guid[0] for guid in guids} or PARTITIONS)
+            if trouble is not None:
+                if not told:
+                    async with self.connect():
+                        _log.info("pbx is back")
+                await self.health.set_trouble("pbx", None)
         except PbxError as error:
             await self.health.set_trouble("pbx", add_failure(trouble, error, self.clock()))
             _log.error("pbx unavailable", extra={"code": type(error).__name__, "reason": str(error)})
             return 0
         finally:
             await self.leases.release(turn.lease)
-        if trouble is not None and told:
-            await self.health.set_trouble("pbx", None)
         return told
 
     async def _take_turn(self) -> _Turn | None:

@@ -51,7 +51,8 @@ class Ticker:
             await self.due.done(page)
             handled += len(page)
             if any(waits):
-                await self.queues.publish("due")
+                waiting = [due.guid for due, waits_now in zip(page, waits, strict=True) if waits_now]
+                await self.queues.publish("due", waiting)
         await self._start_overdue()
         return handled
 

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
 from dev.exchange.xsd import load_schema
 from shared.ews import requests
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 XSD = Path(__file__).parents[3] / "shared" / "ews" / "xsd"
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
@@ -107,6 +109,7 @@ def test_resolve_names(schema: etree.XMLSchema, impersonate: str | None) -> None
     assert etree.fromstring(message).findtext(f".//{TYPES}PrimarySmtpAddress") == impersonate
 
 
+@CALM
 @given(
     minutes=st.integers(1, 1440), query=st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]))
 )
@@ -139,6 +142,7 @@ def test_notification_result(schema: etree.XMLSchema, keep: bool, status: str) -
     assert body.findtext(f"{MESSAGES}SubscriptionStatus") == status
 
 
+@CALM
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_instants_are_whole_seconds_of_utc(moment: datetime) -> None:
     assert datetime.fromisoformat(requests.instant(moment)) == moment.replace(microsecond=0)

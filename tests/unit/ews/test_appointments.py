@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ExchangeBusy, ExchangeError, MailboxError
@@ -17,6 +17,8 @@ from shared.ews.appointments import (
 )
 from shared.model import Appointment, Response, Sensitivity, ShowAs
 from tests.unit.ews import messages
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 START = datetime(2017, 8, 21, 8, 30, tzinfo=UTC)
 
@@ -172,6 +174,7 @@ def test_reads_instants(text: str, instant: datetime | None) -> None:
     assert parse_instant(text) == instant
 
 
+@CALM
 @given(
     st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)),  # noqa: DTZ001
     st.integers(-14 * 60, 14 * 60),
@@ -237,6 +240,7 @@ def test_occurrences_of_a_series_stay_apart() -> None:
     assert len(set(ids(messages.item(), second))) == 2
 
 
+@CALM
 @given(st.permutations([messages.item(item_id=name, subject=name) for name in ("a", "b", "c")]))
 def test_doubles_of_a_meeting_keep_ids_of_their_own_in_any_order(order: list[str]) -> None:
     agenda = agenda_of(parse_found_items(messages.found_items(*order, *order)).items)

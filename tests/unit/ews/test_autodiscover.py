@@ -21,7 +21,7 @@ def pox(content: str, namespace: str = OUTLOOK) -> bytes:
     ).encode()
 
 
-def settings(*protocols: str) -> bytes:
+def pox_settings(*protocols: str) -> bytes:
     return pox(
         f"<Account><AccountType>email</AccountType><Action>settings</Action>{''.join(protocols)}</Account>"
     )
@@ -36,7 +36,7 @@ def test_reads_both_addresses_and_the_version() -> None:
     web = (
         f"<Protocol><Type>WEB</Type><External>{protocol('EXPR', ASUrl='https://other')}</External></Protocol>"
     )
-    body = settings(
+    body = pox_settings(
         protocol("EXCH", ServerVersion="73C2869B", EwsUrl=INSIDE, ASUrl="https://as"),
         web,
         protocol("EXPR", EwsUrl=OUTSIDE),
@@ -45,15 +45,15 @@ def test_reads_both_addresses_and_the_version() -> None:
 
 
 def test_falls_back_to_the_older_element_and_the_newer_protocol() -> None:
-    body = settings(protocol("EXCH", ASUrl=INSIDE), protocol("EXHTTP", EwsUrl=OUTSIDE), protocol("EXPR"))
+    body = pox_settings(protocol("EXCH", ASUrl=INSIDE), protocol("EXHTTP", EwsUrl=OUTSIDE), protocol("EXPR"))
     assert parse_discovery(body) == Discovery(INSIDE, OUTSIDE)
-    both = settings(protocol("EXHTTP", EwsUrl=INSIDE), protocol("EXPR", EwsUrl=OUTSIDE))
+    both = pox_settings(protocol("EXHTTP", EwsUrl=INSIDE), protocol("EXPR", EwsUrl=OUTSIDE))
     assert parse_discovery(both) == Discovery(None, OUTSIDE)
 
 
 def test_one_address_may_be_all() -> None:
-    assert parse_discovery(settings(protocol("EXCH", EwsUrl=INSIDE))) == Discovery(internal=INSIDE)
-    assert parse_discovery(settings()) == Discovery()
+    assert parse_discovery(pox_settings(protocol("EXCH", EwsUrl=INSIDE))) == Discovery(internal=INSIDE)
+    assert parse_discovery(pox_settings()) == Discovery()
 
 
 @pytest.mark.parametrize(

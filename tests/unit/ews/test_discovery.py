@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ExchangeError, ExchangeUnavailable, MailboxError, SignInRefused
@@ -14,7 +14,9 @@ from shared.ews.discovery import Ask, Found, Kind, Search, choose
 from shared.ews.discovery_client import discover
 from shared.ews.failures import http_failure
 from shared.ews.transport import Answer, open_client, tls_context
-from tests.unit.ews.test_autodiscover import BASE, INSIDE, OUTSIDE, pox, protocol, settings
+from tests.unit.ews.test_autodiscover import BASE, INSIDE, OUTSIDE, pox, pox_settings, protocol
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ADDRESS = "anna@example.com"
 JSON = json.dumps({"Protocol": "Ews", "Url": OUTSIDE}).encode()
@@ -83,7 +85,7 @@ def test_the_first_address_ends_the_search() -> None:
 
 def test_asks_pox_first_for_the_internal_address() -> None:
     search = Search(ADDRESS, internal=True)
-    body = settings(
+    body = pox_settings(
         protocol("EXCH", ServerVersion="73C2869B", EwsUrl=INSIDE), protocol("EXPR", EwsUrl=OUTSIDE)
     )
     (ask,) = run(search, lambda _: (200, {}, body))
@@ -118,7 +120,7 @@ def test_takes_the_other_address_where_only_that_is_offered(
         (200, b""),
         (200, b'{"ErrorCode": "InvalidProtocol"}'),
         (200, pox("<Error><ErrorCode>600</ErrorCode></Error>", BASE)),
-        (200, settings(protocol("EXPR", EwsUrl="http://plain.example.com/"))),
+        (200, pox_settings(protocol("EXPR", EwsUrl="http://plain.example.com/"))),
         (200, redirect_to("http://plain.example.com/autodiscover.xml")),
         (200, redirect_address("no domain")),
         (200, redirect_address("anna@localhost")),
@@ -168,7 +170,7 @@ def test_follows_http_to_https_only_by_a_redirection(status: int) -> None:
     def world(ask: Ask) -> tuple[int, Mapping[str, str], bytes]:
         if ask.url == target:
             assert ask.kind is Kind.POX
-            return 200, {}, settings(protocol("EXPR", EwsUrl=OUTSIDE))
+            return 200, {}, pox_settings(protocol("EXPR", EwsUrl=OUTSIDE))
         if ask.url.startswith("http:"):
             return status, {"location": target}, b""
         return 404, {}, b""
@@ -195,7 +197,7 @@ def test_follows_to_no_other_place(location: str) -> None:
         assert ask.url.startswith("https://") or ask.kind is Kind.REDIRECTION
         assert "mail.example.org" not in ask.url
         if ask.kind is Kind.REDIRECTION:
-            return 302, {"location": location}, settings(protocol("EXPR", EwsUrl=OUTSIDE))
+            return 302, {"location": location}, pox_settings(protocol("EXPR", EwsUrl=OUTSIDE))
         return 404, {}, b""
 
     assert len(run(search, world)) == 6
@@ -313,6 +315,7 @@ answers = st.tuples(
 )
 
 
+@CALM
 @given(st.data())
 def test_every_search_ends_and_credentials_stay_on_https(data: st.DataObject) -> None:
     search = Search(ADDRESS)
@@ -345,7 +348,7 @@ async def test_carries_the_search_through() -> None:
         got.append(str(request.url))
         return httpx.Response(404)
 
-    account = Account(Answer(200, {}, settings(protocol("EXPR", EwsUrl=OUTSIDE))))
+    account = Account(Answer(200, {}, pox_settings(protocol("EXPR", EwsUrl=OUTSIDE))))
     async with open_client(tls_context(), connections=1, transport=httpx.MockTransport(handle)) as client:
         assert (await discover(Search(ADDRESS), account, client)).url == OUTSIDE
         assert len(got) == len(account.posted) == 1

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ExchangeError, ExchangeUnavailable, MailboxError
@@ -27,6 +27,8 @@ from shared.ews.failures import refusal_in
 from shared.ews.names import parse_matches
 from shared.ews.notifications import parse_notifications, parse_subscription
 from tests.unit.ews import messages
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GOOD = messages.found_items(messages.item(subject="Grüße"))
 
@@ -281,6 +283,7 @@ SEEDS = [
 ]
 
 
+@CALM
 @given(st.binary() | st.text().map(str.encode))
 @example(b"[" * 100_000)
 @example(b'{"a":' * 100_000)
@@ -292,6 +295,7 @@ def test_no_bytes_raise_anything_but_an_exchange_error(body: bytes) -> None:
             parse(body)
 
 
+@CALM
 @given(st.sampled_from(SEEDS), st.data())
 def test_no_damage_raises_anything_but_an_exchange_error(seed: bytes, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(seed)))
