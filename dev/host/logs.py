@@ -8,7 +8,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from dev.host.invoker import current_invocation
 
-_FIELDS = ("function", "invocation_id", "trigger", "duration_ms", "outcome", "detail")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What every record has; the rest was given as ``extra``."""
 
 
 class JsonLines(logging.Formatter):
@@ -23,10 +24,10 @@ class JsonLines(logging.Formatter):
         }
         if invocation := current_invocation.get():
             line["function"], line["invocation_id"] = invocation
-        line |= {name: getattr(record, name) for name in _FIELDS if getattr(record, name, "") != ""}
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD and value != ""}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line, ensure_ascii=False, default=str)
 
 
 def configure_logging() -> None:
