@@ -84,6 +84,17 @@ class Subscription:
         }
 
 
+def retry_times(frequency: int) -> Iterator[float]:
+    """When a failed notification is tried again, in minutes after the first time.
+
+    The published table: 0.5, 1, 2, 4, 8, 16 for a StatusFrequency of 30, because 32 would exceed it.
+    """
+    minutes = FIRST_RETRY
+    while minutes <= frequency:
+        yield minutes
+        minutes *= 2
+
+
 class Subscriptions:
     """All push subscriptions. ``minute`` is a minute's length in seconds, ``limit`` a mailbox's budget."""
 
@@ -226,8 +237,9 @@ class Subscriptions:
         self._drop(subscription)
 
     async def _deliver(self, subscription: Subscription) -> bool:
-        """Try until the client answers, or the StatusFrequency is over. False ends the subscription."""
-        elapsed, next_try = 0.0, FIRST_RETRY
+        """Try until the client answers, or no retry is left. False ends the subscription."""
+        loop = asyncio.get_running_loop()
+        begun, retries = loop.time(), retry_times(subscription.frequency)
         while True:
             events = list(subscription.pending)
             message = write_notification(subscription.id, subscription.acknowledged, events)
@@ -240,11 +252,11 @@ class Subscriptions:
                 return True
             if answer == "Unsubscribe":
                 return False
-            if next_try > subscription.frequency:
+            retry = next(retries, None)
+            if retry is None:
                 self._statistics.dropped_subscriptions += 1
                 return False
-            await asyncio.sleep((next_try - elapsed) * self._minute)
-            elapsed, next_try = next_try, 2 * next_try
+            await asyncio.sleep(begun + retry * self._minute - loop.time())
 
     async def _say_farewell(self, subscription: Subscription, message: bytes) -> None:
         await self._post(subscription, message)

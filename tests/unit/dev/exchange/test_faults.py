@@ -134,7 +134,7 @@ async def test_faults_strike_one_after_the_other(exchange: ExchangeSimulator, cl
 
 
 async def test_too_many_requests_for_one_mailbox_exceed_its_budget(exchange: ExchangeSimulator) -> None:
-    exchange.add_fault("delay", seconds=0.5)
+    exchange.add_fault("delay", seconds=1)
     clients = [Client(exchange) for _ in range(29)]
     for client in clients:
         await client.__aenter__()
