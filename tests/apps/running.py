@@ -59,7 +59,7 @@ class App:
     async def records(self, function: str) -> list[dict[str, Any]]:
         return [record for record in await self.json("/api/records") if record["function"] == function]
 
-    async def record(self, function: str, count: int = 1, seconds: float = 6.0) -> list[dict[str, Any]]:
+    async def record(self, function: str, count: int = 1, seconds: float = 15.0) -> list[dict[str, Any]]:
         """The records of a function as soon as there are ``count``."""
         async with asyncio.timeout(seconds):
             while True:
@@ -78,7 +78,7 @@ class App:
             for body in bodies:
                 await queue.send_message(base64.b64encode(body.encode()).decode())
 
-    async def raw_messages(self, suffix: str, count: int = 1, seconds: float = 6.0) -> list[str]:
+    async def raw_messages(self, suffix: str, count: int = 1, seconds: float = 15.0) -> list[str]:
         """The messages as they lie in a queue, once there are ``count``; with 0, those there are now."""
         async with self.queue(suffix) as queue, asyncio.timeout(seconds):
             while True:
@@ -90,5 +90,5 @@ class App:
                     return found
                 await asyncio.sleep(0.05)
 
-    async def messages(self, suffix: str, count: int = 1, seconds: float = 6.0) -> list[str]:
+    async def messages(self, suffix: str, count: int = 1, seconds: float = 15.0) -> list[str]:
         return [base64.b64decode(text).decode() for text in await self.raw_messages(suffix, count, seconds)]

@@ -45,26 +45,25 @@ async def test_a_message_is_deleted_after_success_and_outputs_are_written(app: M
         assert (await queue.get_queue_properties()).approximate_message_count == 0
 
 
-async def test_a_failing_message_is_retried_later_then_poisoned_and_its_outputs_dropped(app: MakeApp) -> None:
+async def test_a_failing_message_is_retried_then_poisoned_and_its_outputs_dropped(app: MakeApp) -> None:
     async with app() as running:
         await running.send("fail")
         assert await running.messages("-poison") == ["fail"]
         attempts = await running.records("work")
         assert [attempt["dequeue_count"] for attempt in attempts] == [1, 2, 3]
-        assert attempts[1]["began"] - attempts[0]["began"] > 0.9
         assert await running.messages("-out", count=0) == []
         async with running.queue() as queue:
             assert (await queue.get_queue_properties()).approximate_message_count == 0
 
 
 async def test_max_dequeue_count_and_visibility_timeout_are_those_of_host_json(app: MakeApp) -> None:
-    settings = {HOST + "queues__maxDequeueCount": "2", HOST + "queues__visibilityTimeout": "00:00:00"}
+    settings = {HOST + "queues__maxDequeueCount": "2", HOST + "queues__visibilityTimeout": "00:00:01"}
     async with app(**settings) as running:
         await running.send("fail")
         assert await running.messages("-poison") == ["fail"]
         attempts = await running.records("work")
         assert [attempt["dequeue_count"] for attempt in attempts] == [1, 2]
-        assert attempts[1]["began"] - attempts[0]["began"] < 0.8
+        assert attempts[1]["began"] - attempts[0]["began"] > 0.9
 
 
 async def test_the_last_failure_poisons_without_waiting(app: MakeApp) -> None:

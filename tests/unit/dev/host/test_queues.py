@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -90,7 +91,8 @@ def message(text: str) -> object:
     return SimpleNamespace(content=encode(text.encode(), "base64"), dequeue_count=1, **dict.fromkeys(names))
 
 
-async def poll(queue: Queue, options: QueueOptions, seconds: float) -> list[str]:
+async def poll(queue: Queue, options: QueueOptions, polls: int) -> list[str]:
+    """The messages seen until the queue was asked so many times."""
     seen: list[str] = []
 
     async def invoke(data: TypedData, _metadata: object) -> Result:
@@ -100,28 +102,35 @@ async def poll(queue: Queue, options: QueueOptions, seconds: float) -> list[str]
     client = cast(QueueClient, queue)
     stop = asyncio.Event()
     task = asyncio.create_task(QueueListener(client, client, options, invoke).listen(stop))
-    await asyncio.sleep(seconds)
+    async with asyncio.timeout(20):
+        while True:
+            await asyncio.sleep(0.01)
+            if len(queue.polls) >= polls:
+                break
     stop.set()
     await task
     return seen
 
 
+def assert_gaps(queue: Queue, expected: list[float]) -> None:
+    gaps = [after - before for before, after in pairwise(queue.polls)][: len(expected)]
+    assert all(least - 0.02 < gap < least + 0.25 for gap, least in zip(gaps, expected, strict=True)), gaps
+
+
 async def test_an_empty_queue_is_polled_ever_more_slowly_up_to_the_maximum() -> None:
     queue = Queue()
-    await poll(queue, QueueOptions(max_polling_interval=timedelta(seconds=0.3), batch_size=7), 1.3)
-    gaps = [after - before for before, after in zip(queue.polls, queue.polls[1:], strict=False)]
-    assert gaps[:4] == pytest.approx([0.1, 0.2, 0.3, 0.3], abs=0.09)
+    await poll(queue, QueueOptions(max_polling_interval=timedelta(seconds=0.3), batch_size=7), 5)
+    assert_gaps(queue, [0.1, 0.2, 0.3, 0.3])
     assert set(queue.sizes) == {7}
 
 
 async def test_a_message_makes_polling_quick_again() -> None:
     queue = Queue([], [], [message("x")])
-    assert await poll(queue, QueueOptions(max_polling_interval=timedelta(seconds=9)), 0.6) == ["x"]
-    gaps = [after - before for before, after in zip(queue.polls, queue.polls[1:], strict=False)]
-    assert gaps[:4] == pytest.approx([0.1, 0.2, 0.0, 0.1], abs=0.09)
+    assert await poll(queue, QueueOptions(max_polling_interval=timedelta(seconds=9)), 5) == ["x"]
+    assert_gaps(queue, [0.1, 0.2, 0.0, 0.1])
     assert len(queue.deleted) == 1
 
 
 async def test_a_storage_that_is_away_for_a_moment_does_not_end_the_listener() -> None:
     queue = Queue(ServiceRequestError("gone"), [message("x")])
-    assert await poll(queue, QueueOptions(), 0.3) == ["x"]
+    assert await poll(queue, QueueOptions(), 3) == ["x"]
