@@ -79,10 +79,9 @@ def _run_reading(
 
 
 def _strip(lines: Iterable[bytes]) -> Iterable[bytes]:
-    mark = _MARK
-    for line in lines:
-        yield line.removeprefix(mark).removesuffix(b"\n").removesuffix(b"\r")
-        mark = b""
+    for number, line in enumerate(lines):
+        text = line if number else line.removeprefix(_MARK)
+        yield text.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _make_parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 from shared.model import Appointment, Response, Sensitivity, ShowAs
@@ -88,8 +89,8 @@ def _missing(field: str) -> FieldError:
     return FieldError(Fault(field, "missing", "Add it."))
 
 
-def _choose(kind: type[StrEnum]) -> Callable[[str, object], StrEnum]:
-    return lambda field, value: kind(check_choice(field, value, kind))
+def _check_member(kind: type[StrEnum], field: str, value: object) -> StrEnum:
+    return kind(check_choice(field, value, kind))
 
 
 _REQUIRED = ("id", "start", "end")
@@ -99,9 +100,9 @@ _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "start": parse_instant,
     "end": parse_instant,
     "all_day": check_flag,
-    "show_as": _choose(ShowAs),
-    "sensitivity": _choose(Sensitivity),
+    "show_as": partial(_check_member, ShowAs),
+    "sensitivity": partial(_check_member, Sensitivity),
     "organizer": check_text,
     "cancelled": check_flag,
-    "response": _choose(Response),
+    "response": partial(_check_member, Response),
 }

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared.presence import languages
 from shared.presence.command import run
+from shared.presence.request import parse_instant
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "shared.presence"]
@@ -141,7 +144,7 @@ def like(text: str) -> str:
             "settings.timezone: 'x' is not a time zone. Give an IANA name such as Europe/Berlin or UTC. "
             "settings.until_unit: 'h' is not known. Use one of: ms, s.",
         ),
-        ({"appointments": None}, "appointments: None is not a list. Write it as [{…}, {…}]."),
+        ({"appointments": {}}, "appointments: {} is not a list. Write it as [{…}, {…}]."),
         (
             {"appointments": [APPOINTMENT, 7]},
             'appointments[1]: 7 is not an object. Write it as {"name": "value"}.',
@@ -150,6 +153,13 @@ def like(text: str) -> str:
 )
 def test_a_wrong_field_is_named_with_its_fault_and_the_remedy(change: dict[str, Any], error: str) -> None:
     assert complain(REQUEST | change) == error
+
+
+def test_an_instant_is_read_into_utc() -> None:
+    instant = parse_instant("now", "2017-08-21T08:00:00.5+02:00")
+
+    assert instant.tzinfo is UTC
+    assert instant == datetime(2017, 8, 21, 6, 0, 0, 500_000, UTC)
 
 
 @pytest.mark.parametrize("field", ["now", "appointments"])
@@ -217,11 +227,14 @@ def test_notes_are_read_in_the_language_and_zone_of_a_reader() -> None:
     assert read_back(
         note.encode() + b"\r\n",
         b"\n",
-        b"a\rb\xc2\x85c\n",
+        b"\ra\rb\xc2\x85c\r\n",
         b"broken \xff\n",
         b"last",
         arguments="--read de --timezone Europe/Berlin --now 2017-08-20T00:00:00+02:00",
-    ) == (["Frei bis 21.08.2017 10:30 (Beschäftigt: Über)", "", "a\rb\x85c", "broken \ufffd", "last", ""], 0)
+    ) == (
+        ["Frei bis 21.08.2017 10:30 (Beschäftigt: Über)", "", "\ra\rb\x85c", "broken \ufffd", "last", ""],
+        0,
+    )
 
 
 def test_notes_are_read_at_the_present_unless_an_instant_is_given() -> None:
@@ -235,11 +248,17 @@ def test_notes_are_read_at_the_present_unless_an_instant_is_given() -> None:
     ("arguments", "error"),
     [
         ("--read de", "--timezone: missing. Name the reader's time zone, such as Europe/Berlin."),
-        ("--read xx --timezone UTC", "language: 'xx' is not known. Use one of: en, en-GB, "),
-        ("--read de --timezone Europe", "timezone: 'Europe' is not a time zone. Give an IANA name"),
+        ("--read xx --timezone UTC", f"language: 'xx' is not known. Use one of: {', '.join(languages)}."),
+        (
+            "--read de --timezone Europe",
+            "timezone: 'Europe' is not a time zone. Give an IANA name such as Europe/Berlin or UTC.",
+        ),
         ("--read de --timezone UTC --now noon", like("--now: 'noon'")),
         ("--timezone UTC", "--timezone and --now belong to --read; when composing they are in each line."),
-        ("--now 2017-08-20T00:00:00Z", "--timezone and --now belong to --read; when composing they are in"),
+        (
+            "--now 2017-08-20T00:00:00Z",
+            "--timezone and --now belong to --read; when composing they are in each line.",
+        ),
         ("--write de", "unrecognized arguments: --write de"),
     ],
 )
@@ -250,7 +269,7 @@ def test_wrong_arguments_are_refused_with_a_sentence(
         read_back(arguments=arguments)
 
     assert caught.value.code == 2
-    assert error in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"\npython -m shared.presence: error: {error}\n")
 
 
 def test_each_line_is_answered_before_the_next_is_read() -> None:

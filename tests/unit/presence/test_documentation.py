@@ -15,8 +15,14 @@ from shared.presence import ActivityMapping, Omission, PresenceRules, Rule, lang
 from shared.presence.command import run
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "presence-note.md").read_text("utf-8")
-SESSIONS = re.findall(r"^```console\n\$ ([^\n]*) <<'END'\n(.*?)^END\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SESSIONS = re.findall(
+    r"^```console\n\$ ([^\n]*) <<'END'\n(.*?)^END\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+)
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+HELP = re.findall(
+    r"^```text\n\$ python -m shared\.presence --help\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+)
 
 
 def find_rows(first: str) -> list[list[str]]:
@@ -26,9 +32,9 @@ def find_rows(first: str) -> list[list[str]]:
 
 
 def test_every_example_is_run() -> None:
-    assert PAGE.count("```") == 2 * (len(SESSIONS) + len(PROGRAMS))
+    assert PAGE.count("```") == 2 * (len(SESSIONS) + len(PROGRAMS) + len(HELP))
     assert len(SESSIONS) == 5
-    assert len(PROGRAMS) == 1
+    assert len(PROGRAMS) == len(HELP) == 1
 
 
 @pytest.mark.parametrize(("command", "given", "answered"), SESSIONS)
@@ -40,6 +46,17 @@ def test_an_example_of_the_command_answers_as_written(command: str, given: str, 
     assert (python, module, name) == ("python", "-m", "shared.presence")
     assert output.getvalue().decode() == answered
     assert status == ('{"error"' in answered)
+
+
+def test_the_help_is_the_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "110")
+    with pytest.raises(SystemExit) as caught:
+        run(["--help"], [], io.BytesIO())
+
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == HELP[0]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
