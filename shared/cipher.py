@@ -34,7 +34,7 @@ class Cipher:
         """
         try:
             return self._fernet.decrypt(token).decode()
-        except InvalidToken as error:
+        except (InvalidToken, ValueError) as error:
             raise SettingsError(
                 "CALENDAR_ENCRYPTION_KEYS",
                 "a stored secret was encrypted with another key",
@@ -48,7 +48,7 @@ class Cipher:
     def verify(self, text: str, signature: str) -> bool:
         """Whether ``signature`` was made for ``text`` with one of the keys, compared in constant time."""
         results = [
-            hmac.compare_digest(_signature(key, text).encode(), signature.encode()) for key in self._signing
+            hmac.compare_digest(_signature(key, text).encode(), _bytes(signature)) for key in self._signing
         ]
         return any(results)
 
@@ -58,4 +58,9 @@ def _derive(key: str, purpose: bytes) -> bytes:
 
 
 def _signature(key: bytes, text: str) -> str:
-    return hmac.digest(key, text.encode(), "sha256").hex()[:40]
+    return hmac.digest(key, _bytes(text), "sha256").hex()[:40]
+
+
+def _bytes(text: str) -> bytes:
+    # An address that somebody made up may hold what is no Unicode.
+    return text.encode("utf-8", "surrogatepass")

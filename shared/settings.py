@@ -8,35 +8,28 @@ encrypted there. All faults of an input are reported at once, each with its fiel
 from __future__ import annotations
 
 import base64
-import re
-import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from shared.checks import check_mail_address, check_pem, complete_url, wrong
 from shared.errors import InvalidSettings, SettingsError
 from shared.presence import Fault, FieldError, PresenceRules
-
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST = re.compile(rf"({_LABEL}(\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(:\d{{1,5}})?")
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
 
 # ---- the environment
 
@@ -88,7 +81,7 @@ class Environment:
                     "Set keys of 32 bytes in URL-safe base64, separated by commas, the newest first.",
                 )
             )
-        callback = _complete_url(
+        callback = complete_url(
             values.get("CALENDAR_CALLBACK_URL", "") or values.get("WEBSITE_HOSTNAME", ""), ("https", "http")
         )
         if not callback:
@@ -121,63 +114,16 @@ def _is_fernet_key(key: str) -> bool:
 # ---- the configuration
 
 
-def _complete_url(address: str, schemes: tuple[str, ...], path: str = "") -> str:
-    """The address of a service that is named by its host or its URL, or empty where it is neither."""
-    if _HOST.fullmatch(address):
-        address = f"{schemes[0]}://{address}"
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError:
-        return ""
-    if parts.scheme not in schemes or not _HOST.fullmatch(parts.netloc):
-        return ""
-    return (parts if parts.path.strip("/") else parts._replace(path=path)).geturl()
-
-
-def _check_pem(value: str) -> str:
-    if value:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=value)
-        except (ssl.SSLError, TypeError, ValueError) as error:
-            raise _wrong(
-                "is no certificate in PEM form",
-                "Paste from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
-            ) from error
-    return value
-
-
-def _check_address(value: str) -> str:
-    if value and not _ADDRESS.fullmatch(value):
-        raise _wrong(
-            "is not a complete e-mail address", "Write it with its domain, such as calendar@example.com."
-        )
-    return value
-
-
-def _wrong(fault: str, remedy: str, field: str = "") -> FieldError:
-    """A fault of the field that is being checked, or of another one."""
-    return FieldError(Fault(field, fault, remedy))
-
-
-Secret = Annotated[
-    SecretStr, BeforeValidator(lambda value: SecretStr(value) if isinstance(value, str) else value)
-]
-Certificates = Annotated[str, AfterValidator(_check_pem)]
-MailAddress = Annotated[str, AfterValidator(_check_address)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+Certificates = Annotated[Text, AfterValidator(check_pem)]
+MailAddress = Annotated[Text, AfterValidator(check_mail_address)]
 
 
 class Section(BaseModel):
     """One part of the configuration. Frozen; unknown fields are refused."""
 
     # The input may hold a secret; an error is logged with its cause.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True
-    )
-
-    def missing(self) -> list[str]:
-        """The fields that must be filled in before the service can work."""
-        return []
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Scope(StrEnum):
@@ -191,21 +137,21 @@ class Scope(StrEnum):
 class PbxSettings(Section):
     """The master PBX and the App object this service signs in as."""
 
-    address: str = Field(default="", description="Host name of the PBX, or its complete wss:// address.")
-    name: str = Field(default="", description="The PBX name (not a DNS name). Another PBX is refused.")
-    domain: str = Field(
+    address: Text = Field(default="", description="Host name of the PBX, or its complete wss:// address.")
+    name: Text = Field(default="", description="The PBX name (not a DNS name). Another PBX is refused.")
+    domain: Text = Field(
         default="", description="System name of the PBX; only needed where the Admin API isn't granted."
     )
-    app: str = Field(default="calendarsync", description="Name of the App object; no digit first.")
-    password: Secret = Field(default=SecretStr(""), description="Password of the App object.")
+    app: Text = Field(default="calendarsync", description="Name of the App object; no digit first.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password of the App object.")
     certificate: Certificates = Field(
         default="", description="Certificate of the PBX or of its authority, PEM."
     )
     scope: Scope = Scope.ALL
-    scope_app: str = Field(
+    scope_app: Text = Field(
         default="", validate_default=True, description="Only users who have this app assigned."
     )
-    scope_groups: tuple[str, ...] = Field(
+    scope_groups: tuple[Text, ...] = Field(
         default=(), validate_default=True, description="Only members of one of these groups."
     )
 
@@ -213,21 +159,23 @@ class PbxSettings(Section):
     @classmethod
     def _check_url(cls, address: str) -> str:
         if address and not _websocket_url(address):
-            raise _wrong("is neither a host name nor a wss:// address", "Write it like pbx.example.com.")
+            raise wrong("is neither a host name nor a wss:// address", "Write it like pbx.example.com.")
         return address
 
     @field_validator("app")
     @classmethod
     def _check_app(cls, app: str) -> str:
         if app[:1].isdigit():
-            raise _wrong("begins with a digit, which the PBX does not allow", "Give the App object a name.")
+            raise wrong(
+                "begins with a digit, which the PBX does not allow", "Give the App object another name."
+            )
         return app
 
     @field_validator("scope_app", "scope_groups")
     @classmethod
     def _check_scope[T](cls, value: T, info: ValidationInfo) -> T:
         if not value and info.field_name == f"scope_{info.data.get('scope')}":
-            raise _wrong("is empty", "Fill it in, or choose the scope all.")
+            raise wrong("is empty", "Fill it in, or choose the scope all.")
         return value
 
     @property
@@ -236,11 +184,12 @@ class PbxSettings(Section):
         return _websocket_url(self.address)
 
     def missing(self) -> list[str]:
+        """The fields that must be filled in before the service can work."""
         return [f"pbx.{name}" for name in ("address", "name", "app", "password") if not getattr(self, name)]
 
 
 def _websocket_url(address: str) -> str:
-    return _complete_url(address, ("wss",), "/PBX0/APPS/websocket")
+    return complete_url(address, ("wss",), "/PBX0/APPS/websocket")
 
 
 class SyncType(StrEnum):
@@ -264,8 +213,8 @@ class ExchangeSettings(Section):
     user: MailAddress = Field(
         default="", description="E-mail address of the account with the impersonation right."
     )
-    password: Secret = Field(default=SecretStr(""), description="Password of that account.")
-    url: str = Field(default="", description="Address of Exchange Web Services, or its host alone.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password of that account.")
+    url: Text = Field(default="", description="Address of Exchange Web Services, or its host alone.")
     allow_plain_http: bool = Field(
         default=False,
         description="Accept an http:// address. Unsafe: calendars travel in the clear.",
@@ -280,14 +229,14 @@ class ExchangeSettings(Section):
     @classmethod
     def _check_url(cls, url: str) -> str:
         if url and not _ews_url(url):
-            raise _wrong("is neither a host name nor an https:// address", "Write it like mail.example.com.")
+            raise wrong("is neither a host name nor an https:// address", "Write it like mail.example.com.")
         return url
 
     @field_validator("allow_plain_http")
     @classmethod
     def _check_plain_http(cls, allowed: bool, info: ValidationInfo) -> bool:
         if not allowed and _ews_url(info.data.get("url", "")).startswith("http:"):
-            raise _wrong(
+            raise wrong(
                 "is http", "Use https, or switch on allow_plain_http knowing what it means.", field="url"
             )
         return allowed
@@ -298,13 +247,14 @@ class ExchangeSettings(Section):
         return _ews_url(self.url)
 
     def missing(self) -> list[str]:
+        """The fields that must be filled in before the service can work."""
         if self.sync_type is SyncType.DISABLED:
             return ["exchange.sync_type"]
         return [f"exchange.{name}" for name in ("user", "password", "url") if not getattr(self, name)]
 
 
 def _ews_url(url: str) -> str:
-    return _complete_url(url, ("https", "http"), "/EWS/Exchange.asmx")
+    return complete_url(url, ("https", "http"), "/EWS/Exchange.asmx")
 
 
 class PresenceSettings(Section):
@@ -344,7 +294,7 @@ class Configuration:
 
     def missing(self) -> list[str]:
         """The fields that keep the service from working; empty when the configuration is complete."""
-        return [*self.pbx.missing(), *self.exchange.missing(), *self.presence.missing()]
+        return [*self.pbx.missing(), *self.exchange.missing()]
 
 
 SECTIONS: Mapping[str, type[Section]] = {

@@ -42,8 +42,8 @@ class Answer:
         """The PBX's own words for a failure, or None. Error numbers are not published."""
         if "error" not in self.body and "errorText" not in self.body:
             return None
-        text = str(self.body.get("errorText") or "no text")
-        return f"error {self.body.get('error', '')}: {text}"
+        code = _clean(str(self.body.get("error", "")))
+        return f"error {code}".rstrip() + f": {_string(self.body, 'errorText') or 'no text'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +133,16 @@ def read_answer(text: str | bytes) -> Answer:
     """
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PbxUnavailable("The PBX sent something that is not JSON.") from error
     if not isinstance(body, dict) or not isinstance(body.get("mt"), str):
         raise PbxUnavailable("The PBX sent a message without a type.")
-    return Answer(body["mt"], str(body.get("src", "")), body)
+    return Answer(body["mt"], _string(body, "src"), body)
 
 
 def read_identity(answer: Answer) -> Identity:
     """The PBX's name and domain from a ``MonitorConfigInfo``."""
-    return Identity(str(answer.body.get("pbx", "")), str(answer.body.get("domain", "")))
+    return Identity(_string(answer.body, "pbx"), _string(answer.body, "domain"))
 
 
 def read_row(answer: Answer) -> TableRow | None:
@@ -152,32 +152,34 @@ def read_row(answer: Answer) -> TableRow | None:
     field, separated by semicolons.
 
     Raises:
-        PbxUnavailable: the row's guid is not 32 hex digits.
+        PbxUnavailable: the row is no object, or its guid is not 32 hex digits.
     """
-    columns = answer.body.get("columns")
-    if not isinstance(columns, dict) or not columns.get("guid"):
+    columns = answer.body.get("columns", {})
+    if not isinstance(columns, dict):
+        raise PbxUnavailable("The PBX sent a user without columns.")
+    if not columns.get("guid"):
         return None
     guid = str(columns["guid"]).replace("-", "").lower()
     if not _GUID.fullmatch(guid):
         raise PbxUnavailable("The PBX sent a user whose guid is not 32 hex digits.")
-    sip = str(columns.get("h323", ""))
+    sip = _string(columns, "h323")
     if answer.type == "ReplicateDel" or not sip or columns.get("pseudo"):
         return TableRow(guid, None)
     addresses = [
         address.strip()
         for entry in _rows(columns, "emails")
-        for address in str(entry.get("email", "")).split(";")
+        for address in _string(entry, "email").split(";")
         if address.strip()
     ]
     user = User(
         guid=guid,
         sip=sip,
-        common_name=str(columns.get("cn", "")),
-        display_name=str(columns.get("dn", "")),
+        common_name=_string(columns, "cn"),
+        display_name=_string(columns, "dn"),
         emails=tuple(dict.fromkeys(addresses)),
-        location=str(columns.get("loc", "")),
-        groups=tuple(str(entry["name"]) for entry in _rows(columns, "grps") if entry.get("name")),
-        apps=tuple(app.strip() for app in str(columns.get("apps", "")).split(",") if app.strip()),
+        location=_string(columns, "loc"),
+        groups=tuple(name for entry in _rows(columns, "grps") if (name := _string(entry, "name"))),
+        apps=tuple(app.strip() for app in _string(columns, "apps").split(",") if app.strip()),
     )
     return TableRow(guid, user, name_is_address=bool(columns.get("h323-email")))
 
@@ -207,3 +209,13 @@ def _text(message: Mapping[str, Any]) -> str:
 def _rows(columns: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     value = columns.get(name)
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _string(values: Mapping[str, Any], name: str) -> str:
+    value = values.get(name)
+    return _clean(value) if isinstance(value, str) else ""
+
+
+def _clean(text: str) -> str:
+    # A name that was cut within a character comes as half of it, which nobody can store.
+    return text.encode(errors="replace").decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -23,6 +24,13 @@ ANSWER_TIMEOUT = 10.0
 
 WINDOW = 64
 """SetPresence requests under way at a time."""
+
+_IDENTITY = "pbx"
+_CLOSED = "The PBX closed the connection."
+
+# At its DEBUG level the library writes every frame: digests, names, subjects.
+_wire = logging.getLogger(f"{__name__}.wire")
+_wire.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +63,20 @@ class PbxLink:
 
 
 class PbxSession:
-    """A signed-in session. Made by `open_session`; every wait is bounded.
+    """A signed-in session. Made by `open_session`; every wait is bounded by ``patience`` seconds.
 
     Answers are matched by ``src``, so any number of requests may be under way.
     """
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, patience: float) -> None:
         self._connection = connection
+        self._patience = patience
         self._sources = (f"r{number}" for number in itertools.count(1))
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._waiting: dict[str, asyncio.Future[Answer | None]] = {}
         self._pushed: list[TableRow] = []
         self._presence_answered = False
-        self._announced: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
+        self._presence_unanswered = False
+        self._end = ""
         self._reader = asyncio.create_task(self._read())
         self.identity: Identity | None = None
 
@@ -87,28 +97,28 @@ class PbxSession:
             PbxUnavailable: no answer came.
         """
         challenge = await self._ask("AppChallengeResult", protocol.challenge_request())
+        if challenge is None:
+            raise self._silence()
+        request = protocol.login_request(app, password, str(challenge.body.get("challenge", "")))
         try:
-            answer = await self._ask(
-                "AppLoginResult",
-                protocol.login_request(app, password, str(challenge.body.get("challenge", ""))),
-            )
+            answer = await self._ask("AppLoginResult", request)
         except PbxUnavailable as error:
+            if str(error) != _CLOSED:
+                raise
             raise _login_refused(app, "the PBX closed the connection") from error
+        if answer is None:
+            raise self._silence()
         if answer.body.get("ok") is not True:
             raise _login_refused(app, answer.error or "no reason given")
 
     async def identify(self) -> Identity | None:
-        """The PBX's name and domain, or None where the Admin API is not granted."""
-        src = next(self._sources)
-        try:
-            answer = await self._ask(src, protocol.identity_request(src))
-            if answer.error:
-                return None
-            return await asyncio.wait_for(asyncio.shield(self._announced), ANSWER_TIMEOUT)
-        except (PbxUnavailable, TimeoutError):
-            if self._closed:
-                raise PbxUnavailable("The PBX closed the connection.") from None
-            return None
+        """The PBX's name and domain, or None where the Admin API is not granted.
+
+        Raises:
+            PbxUnavailable: the connection was lost.
+        """
+        answer = await self._ask(_IDENTITY, protocol.identity_request(_IDENTITY))
+        return None if answer is None or answer.error else protocol.read_identity(answer)
 
     async def users(self) -> AsyncIterator[TableRow]:
         """All rows of the users table, then what changed meanwhile.
@@ -120,16 +130,13 @@ class PbxSession:
             PbxUnavailable: the replication broke off; what came so far is not everybody.
         """
         src = next(self._sources)
-        try:
-            started = await self._ask(src, protocol.replicate_start(src))
-        except PbxUnavailable as error:
-            if self._closed:
-                raise
-            raise _not_granted("TableUsers", "it does not answer") from error
-        if started.error:
-            raise _not_granted("TableUsers", started.error)
+        started = await self._ask(src, protocol.replicate_start(src))
+        if started is None or started.error:
+            raise _not_granted("TableUsers", started.error if started else None)
         while True:
             answer = await self._ask(src, protocol.replicate_next(src))
+            if answer is None:
+                raise self._silence()
             if answer.error:
                 raise PbxUnavailable(f"The PBX broke off the replication of its users: {answer.error}.")
             row = protocol.read_row(answer)
@@ -144,7 +151,8 @@ class PbxSession:
         """Set many users' presences, `WINDOW` requests under way at a time.
 
         Returns what became of each. A user whom the PBX refuses or does not answer for does not stop the
-        others; when the connection is lost, all that had no answer fail with PbxUnavailable.
+        others; when the connection is lost, all that had no answer fail with PbxUnavailable. Where nobody
+        at all is answered for, the session ends with the second of them: the API is not granted.
         """
         window = asyncio.Semaphore(WINDOW)
 
@@ -163,15 +171,18 @@ class PbxSession:
         request = protocol.presence_request(
             src, assignment.sip, assignment.guid, assignment.activity, assignment.note
         )
-        try:
-            answer = await self._ask(src, request)
-        except PbxUnavailable as error:
-            if self._closed:
-                raise
-            if not self._presence_answered:
-                await self._connection.close()
-                raise _not_granted("PbxApi", "it does not answer") from error
-            raise PresenceRefused(None, "The PBX did not answer when the presence was set.") from error
+        answer = await self._ask(src, request)
+        if answer is None:
+            if self._presence_unanswered and not self._presence_answered:
+                refusal = _not_granted("PbxApi", None)
+                self._finish(str(refusal))
+                raise refusal
+            self._presence_unanswered = True
+            raise PresenceRefused(
+                None,
+                "The PBX did not answer when the presence was set. If nobody gets a presence, "
+                "tick PbxApi at the App object on the PBX.",
+            )
         self._presence_answered = True
         if answer.error:
             code = answer.body.get("error")
@@ -179,65 +190,88 @@ class PbxSession:
                 code if isinstance(code, int) else None, f"The PBX answered {answer.error}."
             )
 
-    @property
-    def _closed(self) -> bool:
-        return self._reader.done()
+    async def _ask(self, key: str, request: str) -> Answer | None:
+        """Send a request and wait for the answer that ``key`` (its ``src``, or its type) names.
 
-    async def _ask(self, key: str, request: str) -> Answer:
-        """Send a request and wait for the answer that ``key`` (its ``src``, or its type) names."""
-        if self._closed:
-            raise PbxUnavailable("The PBX closed the connection.")
-        waiting = self._waiting[key] = asyncio.get_running_loop().create_future()
+        Returns None where none came in time.
+
+        Raises:
+            PbxUnavailable: the session has ended.
+        """
+        if self._end:
+            raise PbxUnavailable(self._end)
+        waiting: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = waiting
         try:
-            await self._connection.send(request)
-            return await asyncio.wait_for(waiting, ANSWER_TIMEOUT)
-        except TimeoutError as error:
-            raise PbxUnavailable(f"The PBX did not answer within {ANSWER_TIMEOUT:.0f} s.") from error
+            async with asyncio.timeout(self._patience):
+                await self._connection.send(request)
+                answer = await waiting
+        except TimeoutError:
+            return None
         except WebSocketException as error:
-            raise PbxUnavailable("The PBX closed the connection.") from error
+            raise PbxUnavailable(self._end or _CLOSED) from error
         finally:
             del self._waiting[key]
+        if answer is None:
+            raise PbxUnavailable(self._end)
+        return answer
+
+    def _silence(self) -> PbxUnavailable:
+        return PbxUnavailable(f"The PBX did not answer within {self._patience:g} s.")
 
     async def _read(self) -> None:
-        """Hand every message to whoever waits for it, until the connection ends."""
+        """Hand every message to whoever waits for it, until the session ends."""
         try:
             async for text in self._connection:
                 self._dispatch(protocol.read_answer(text))
-        except (WebSocketException, PbxUnavailable):
-            await self._connection.close()
+        except PbxUnavailable as error:
+            self._finish(str(error))
+        except WebSocketException:
+            pass
         finally:
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(PbxUnavailable("The PBX closed the connection."))
+            self._finish(_CLOSED)
+
+    def _finish(self, reason: str) -> None:
+        self._end = self._end or reason
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(None)
 
     def _dispatch(self, answer: Answer) -> None:
-        if answer.type == "MonitorConfigInfo" and not self._announced.done():
-            self._announced.set_result(protocol.read_identity(answer))
-        elif answer.type in ("ReplicateAdd", "ReplicateUpdate", "ReplicateDel"):
+        if answer.type in ("ReplicateAdd", "ReplicateUpdate", "ReplicateDel"):
             row = protocol.read_row(answer)
             if row is not None:
                 self._pushed.append(row)
+            return
+        if answer.type == "MonitorConfigInfo":
+            key = _IDENTITY
+        elif answer.error or (answer.type.endswith("Result") and answer.type != "MonitorConfigResult"):
+            key = answer.src or answer.type
         else:
-            waiting = self._waiting.get(answer.src or answer.type)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(answer)
+            return
+        waiting = self._waiting.get(key)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
 
 
 @asynccontextmanager
-async def open_session(link: PbxLink) -> AsyncIterator[PbxSession]:
-    """Connect, check the certificate, sign in.
+async def open_session(link: PbxLink, *, patience: float = ANSWER_TIMEOUT) -> AsyncIterator[PbxSession]:
+    """Connect, check the certificate, sign in. No answer is waited for longer than ``patience`` seconds.
 
     Raises:
         PbxLoginRefused: the app's name or password is wrong.
         WrongPbx: another PBX answered than ``link.name``.
         PbxUnavailable: no way to the PBX, or its certificate is not trusted.
     """
-    context = ssl.create_default_context()
-    if link.certificate:
-        context.load_verify_locations(cadata=link.certificate)
     try:
         connection = await connect(
-            link.url, ssl=context, compression=None, open_timeout=ANSWER_TIMEOUT, close_timeout=1, proxy=None
+            link.url,
+            ssl=_trust(link.certificate),
+            compression=None,
+            open_timeout=patience,
+            close_timeout=1,
+            proxy=None,
+            logger=_wire,
         )
     except ssl.SSLCertVerificationError as error:
         raise PbxUnavailable(
@@ -248,16 +282,26 @@ async def open_session(link: PbxLink) -> AsyncIterator[PbxSession]:
         raise PbxUnavailable(
             "pbx.address: what answered is not a PBX's websocket. Correct the address."
         ) from error
-    except (OSError, TimeoutError, WebSocketException) as error:
+    except (OSError, WebSocketException) as error:
         raise PbxUnavailable(
             "pbx.address: no connection to the PBX. It is away, or the address is wrong."
         ) from error
-    async with PbxSession(connection) as session:
+    async with PbxSession(connection, patience) as session:
         await session.sign_in(link.app, link.password)
         session.identity = await session.identify()
         if session.identity is not None and session.identity.name != link.name:
             raise WrongPbx(link.name, session.identity.name)
         yield session
+
+
+def _trust(certificate: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if certificate:
+        context.load_verify_locations(cadata=certificate)
+        # A PBX's own certificate often lacks the extensions that RFC 5280 asks for and Python insists on.
+        # Chain, name and validity are still verified.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def _login_refused(app: str, reason: str) -> PbxLoginRefused:
@@ -267,7 +311,8 @@ def _login_refused(app: str, reason: str) -> PbxLoginRefused:
     )
 
 
-def _not_granted(api: str, reason: str) -> PbxLoginRefused:
+def _not_granted(api: str, reason: str | None) -> PbxLoginRefused:
     return PbxLoginRefused(
-        f"The PBX does not let this app use the API {api} ({reason}). Tick it at the App object on the PBX."
+        f"The PBX does not let this app use the API {api} ({reason or 'it does not answer'}). "
+        "Tick it at the App object on the PBX."
     )
