@@ -69,13 +69,13 @@ def render(parsed: ParsedNote, language: str, zone: ZoneInfo, now: datetime) -> 
 
     Raises FieldError for an unknown language and ValueError when ``now`` has no zone.
     """
-    words = find_language(language)
+    spoken = find_language(language)
     now = to_utc(now)
-    text = parsed.title or (parsed.plain if parsed.activity is None else words.words[parsed.activity])
+    text = parsed.title or (parsed.plain if parsed.activity is None else spoken.words[parsed.activity])
     if parsed.until is not None:
-        when = write_until(parsed.until, now, words, zone, whole_day=parsed.whole_day)
-        text += words.joint + when + words.tail
-    word = "" if parsed.next_activity is None else words.words[parsed.next_activity]
+        when = write_until(parsed.until, now, spoken, zone, whole_day=parsed.whole_day)
+        text += spoken.joint + when + spoken.tail
+    word = "" if parsed.next_activity is None else spoken.words[parsed.next_activity]
     if parsed.next_title and parsed.next_activity in (None, Activity.AVAILABLE):
         text += f" ({parsed.next_title})"
     elif parsed.next_title:

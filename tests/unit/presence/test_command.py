@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shared.presence import languages
+from shared.presence.__main__ import main
 from shared.presence.command import run
 from shared.presence.request import parse_instant
 
@@ -80,7 +83,7 @@ def test_a_bad_line_is_answered_in_its_place_and_remembered() -> None:
     answers, status = answer(GOOD, b"", b"{", GOOD)
 
     assert status == 1
-    assert [list(given) for given in answers] == [list(ANSWER), ["error"], ["error"], list(ANSWER)]
+    assert [list(reply) for reply in answers] == [list(ANSWER), ["error"], ["error"], list(ANSWER)]
 
 
 def test_the_mark_and_the_line_ends_of_windows_are_no_matter() -> None:
@@ -210,6 +213,52 @@ def test_a_wrong_field_of_an_appointment_is_named(field: str, value: object, err
     assert complain(request) == f"appointments[0].{field}: {error}"
 
 
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(st.characters(exclude_categories=()), max_size=9),
+        st.sampled_from(["2017-08-21T06:00:00Z", "busy", "free", "ms", "Europe/Berlin", "de"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=9,
+)
+SETTINGS = ["language", "timezone", "mapping", "prioritized", "until_unit"]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.dictionaries(st.sampled_from(["now", "settings", "appointments"]), JSON),
+    st.dictionaries(st.sampled_from([*APPOINTMENT, "all_day", "show_as", "response", "other"]), JSON),
+    st.dictionaries(st.sampled_from(SETTINGS), JSON),
+)
+def test_any_json_gets_a_note_or_an_error_that_names_a_field(
+    change: dict[str, Any], details: dict[str, Any], chosen: dict[str, Any]
+) -> None:
+    request = REQUEST | {"settings": chosen, "appointments": [APPOINTMENT | details]} | change
+    (reply,), status = answer(json.dumps(request).encode())
+
+    if status == 0:
+        assert list(reply) == ["activity", "note", "changes_at"]
+    else:
+        field, _, sentence = reply["error"].partition(": ")
+        assert field.startswith(("line", "now", "settings", "appointments"))
+        assert sentence.endswith(".")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=4))
+def test_any_bytes_get_a_line_each(lines: list[bytes]) -> None:
+    answers, status = answer(*lines)
+
+    assert [list(reply) for reply in answers] == [["error"]] * len(lines)
+    assert status == (1 if lines else 0)
+
+
 def test_a_lone_surrogate_in_an_error_still_makes_json() -> None:
     assert complain(REQUEST | {"settings": {"\ud83d": 1}}).startswith("settings.\ud83d: unknown. ")
 
@@ -283,6 +332,18 @@ def test_each_line_is_answered_before_the_next_is_read() -> None:
 
     run([], ask(), output)
     assert seen == [1, 2, 3]
+
+
+def test_the_command_runs_on_the_streams_of_its_process(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["presence"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(GOOD + b"\n{\n")))
+
+    assert main() == 1
+    first, second = capfdbinary.readouterr().out.splitlines()
+    assert json.loads(first) == ANSWER
+    assert b"error" in second
 
 
 def test_answers_come_through_a_pipe_while_it_is_open() -> None:
