@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any
 
 from azure_functions_runtime import handle_event  # type: ignore[import-untyped]
-from azure_functions_runtime.functions import Registry  # type: ignore[import-untyped]
 
 from dev.host.configuration import HostError
 from dev.host.protos import PROTOS, Message, ParameterBinding, StatusResult, TypedData
@@ -55,7 +54,6 @@ class Worker:
         sys.modules.pop("function_app", None)
         sys.path.insert(0, str(self.root))
         importlib.invalidate_caches()
-        handle_event._functions = Registry()
         return self
 
     def __exit__(
