@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +160,10 @@ class Controls:
         return web.Response(status=204)
 
     async def show_statistics(self, request: web.Request) -> web.Response:
-        return web.json_response(asdict(self._pbx.statistics))
+        statistics = self._pbx.statistics
+        return web.json_response(
+            {counter.name: getattr(statistics, counter.name) for counter in fields(statistics)}
+        )
 
     async def reset_statistics(self, request: web.Request) -> web.Response:
         self._pbx.reset_statistics()

@@ -131,6 +131,8 @@ async def test_connections_are_cut_and_the_pbx_goes_away_and_comes_back(
     async with connect_app(pbx):
         statistics = (await control.get("/statistics")).json()
     assert (statistics["logins"], statistics["most_sessions"]) == (2, 1)
+    pbx.statistics.presences_set["x"] += 2
+    assert (await control.get("/statistics")).json()["presences_set"] == {"x": 2}
     assert (await control.delete("/statistics")).status_code == 204
     assert (await control.get("/statistics")).json()["logins"] == 0
 
