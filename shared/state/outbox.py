@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import batched
@@ -61,29 +61,23 @@ class Outbox:
     async def put(self, guid: str, sip: str, order: str, presence: Presence) -> bool:
         """Want this presence for a user; tell whether something waits for the PBX now.
 
-        ``order`` is a text that sorts presences: one before the last is dropped. A bare *free* is not wanted
-        for a user who never had a presence.
+        ``order`` is a text that sorts presences: one before the last is dropped. A bare *free* is not told of
+        a user who never had a presence.
         """
         wanted = {"sip": sip, "activity": presence.activity.on_pbx, "note": presence.note}
         for _ in range(_ATTEMPTS):
             entity = await self._table.get(partition_of(guid), guid)
-            if entity is None and presence.changes_at is None:
-                return False
-            if entity is not None:
-                if entity["order"] > order:
-                    return bool(entity["waiting"])
-                if not entity["leaving"] and all(entity[name] == value for name, value in wanted.items()):
-                    return bool(entity["waiting"])
-            waits = (
-                entity is None
-                or not entity["published"]
-                or entity["sending"]
-                or entity["published_activity"] != wanted["activity"]
-                or entity["published_note"] != wanted["note"]
-            )
-            record = _keys(guid) | wanted | {"order": order, "waiting": waits, "leaving": False}
+            if entity is not None and entity["order"] > order:
+                return bool(entity["waiting"])
+            waits = _differs(wanted, entity) if _is_known(entity) else presence.changes_at is not None
             try:
-                await self._write(record, entity, waits)
+                if entity is not None and _is_wanted(wanted, entity):
+                    # Also what changes nothing must not be followed by an earlier one.
+                    waits = bool(entity["waiting"])
+                    await self._table.merge(_keys(guid) | {"order": order}, entity.metadata["etag"] or "")
+                else:
+                    record = _keys(guid) | wanted | {"order": order, "waiting": waits, "leaving": False}
+                    await self._write(record, entity, waits)
             except StateConflict:
                 continue
             return waits
@@ -101,7 +95,7 @@ class Outbox:
             cleared = {"sip": entity["sip"], "activity": "", "note": ""}
             record = _keys(guid) | cleared | {"order": "", "waiting": True, "leaving": True}
             try:
-                if entity["published"] or entity["sending"]:
+                if _is_known(entity):
                     await self._write(record, entity, waits=True)
                     return True
                 steps: list[Operation] = [("delete", _keys(guid), _unchanged(entity.metadata["etag"]))]
@@ -203,7 +197,9 @@ class Outbox:
                 return
             wanted = {name: entity[name] for name in ("sip", "activity", "note", "leaving")}
             waits = entity["leaving"] or entity["activity"] != told.activity or entity["note"] != told.note
-            record = _keys(told.guid) | wanted | _published(told, now) | {"waiting": waits}
+            # The newer one may have been taken already, by a second publisher.
+            state = _published(told, now) | {"waiting": waits, "sending": waits}
+            record = _keys(told.guid) | wanted | state
             try:
                 await self._write(record, entity, waits)
             except StateConflict:
@@ -255,6 +251,25 @@ def _keys(guid: str) -> dict[str, Any]:
 
 def _marker(guid: str) -> dict[str, Any]:
     return {"PartitionKey": partition_of(guid), "RowKey": f"!{guid}"}
+
+
+def _is_known(entity: TableEntity | None) -> bool:
+    """Whether the PBX has, or may have, been told anything about the user."""
+    return entity is not None and bool(entity["published"] or entity["sending"])
+
+
+def _is_wanted(wanted: Mapping[str, str], entity: TableEntity) -> bool:
+    return not entity["leaving"] and all(entity[name] == value for name, value in wanted.items())
+
+
+def _differs(wanted: Mapping[str, str], entity: TableEntity | None) -> bool:
+    """Whether the PBX has, or may have, another presence than the wanted one."""
+    return (
+        entity is None
+        or bool(entity["sending"])
+        or entity["published_activity"] != wanted["activity"]
+        or entity["published_note"] != wanted["note"]
+    )
 
 
 def _pending_in(partition: str) -> str:
