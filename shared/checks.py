@@ -1,10 +1,12 @@
-"""Checks of what an administrator enters: addresses and certificates."""
+"""Checks of what an administrator enters: addresses, certificates, passwords."""
 
 from __future__ import annotations
 
 import re
 import ssl
 from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from shared.presence import Fault, FieldError
 
@@ -55,4 +57,13 @@ def check_mail_address(value: str) -> str:
         raise wrong(
             "is not a complete e-mail address", "Write it with its domain, such as calendar@example.com."
         )
+    return value
+
+
+def check_secret(value: SecretStr) -> SecretStr:
+    """Accept a secret that can be encrypted and digested. Raises FieldError."""
+    try:
+        value.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise wrong("holds half a character", "Enter it again.") from None
     return value

@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.checks import check_mail_address, check_pem, complete_url, wrong
+from shared.checks import check_mail_address, check_pem, check_secret, complete_url, wrong
 from shared.errors import InvalidSettings, SettingsError
 from shared.presence import Fault, FieldError, PresenceRules
 
@@ -114,6 +114,7 @@ def _is_fernet_key(key: str) -> bool:
 # ---- the configuration
 
 
+Secret = Annotated[SecretStr, AfterValidator(check_secret)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 Certificates = Annotated[Text, AfterValidator(check_pem)]
 MailAddress = Annotated[Text, AfterValidator(check_mail_address)]
@@ -143,7 +144,7 @@ class PbxSettings(Section):
         default="", description="System name of the PBX; only needed where the Admin API isn't granted."
     )
     app: Text = Field(default="calendarsync", description="Name of the App object; no digit first.")
-    password: SecretStr = Field(default=SecretStr(""), description="Password of the App object.")
+    password: Secret = Field(default=SecretStr(""), description="Password of the App object.")
     certificate: Certificates = Field(
         default="", description="Certificate of the PBX or of its authority, PEM."
     )
@@ -213,7 +214,7 @@ class ExchangeSettings(Section):
     user: MailAddress = Field(
         default="", description="E-mail address of the account with the impersonation right."
     )
-    password: SecretStr = Field(default=SecretStr(""), description="Password of that account.")
+    password: Secret = Field(default=SecretStr(""), description="Password of that account.")
     url: Text = Field(default="", description="Address of Exchange Web Services, or its host alone.")
     allow_plain_http: bool = Field(
         default=False,
@@ -267,9 +268,9 @@ class PresenceSettings(Section):
     mapping: Mapping[str, str] = Field(
         default_factory=dict, description="Deviations from the default mapping."
     )
-    tentative_exception_organizers: tuple[str, ...] = ()
-    prioritized: tuple[str, ...] = ()
-    not_prioritized: tuple[str, ...] = ()
+    tentative_exception_organizers: tuple[Text, ...] = ()
+    prioritized: tuple[Text, ...] = ()
+    not_prioritized: tuple[Text, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
