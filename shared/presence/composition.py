@@ -33,7 +33,7 @@ def next_composition(presence: Presence, now: datetime, rules: PresenceRules) ->
     midnight at which that day begins and the date is left out. None when it never changes.
     """
     until = presence.changes_at
-    if until is None or WHOLE_DAY in presence.note.split(" "):
+    if until is None or WHOLE_DAY in presence.note.split():
         return until
     midnight = begin_day(until, rules.zone)
     return midnight if midnight > to_utc(now) else until

@@ -63,6 +63,18 @@ def test_a_date_turns_into_a_time_when_its_day_begins() -> None:
     assert next_composition(presence, wednesday, BERLIN) == presence.changes_at
 
 
+def test_the_day_of_a_date_begins_at_its_first_midnight() -> None:
+    # In Havana the hour from midnight on came twice on 1 November 2026.
+    rules = PresenceRules(timezone="America/Havana")
+    end = at("2026-11-01T05:30:59.5")
+    trip = replace(appoint("2026-10-31T09:00", "2026-11-01T05:30", "Trip"), end=end)
+    now = at("2026-10-31T10:00")
+    midnight = next_composition(compose([trip], now, rules), now, rules)
+
+    assert midnight == at("2026-11-01T04:00")
+    assert midnight.tzinfo is UTC
+
+
 def test_a_date_at_midnight_holds_until_it_comes() -> None:
     presence = compose([appoint("09:00", "22:00", "Shift")], at("09:00"), BERLIN)
 

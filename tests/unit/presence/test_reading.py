@@ -22,6 +22,8 @@ UNTIL = at("08:30")
         ("", {}),
         ("Back at 16:00", {"plain": "Back at 16:00"}),
         ("  two  spaces ", {"plain": "two  spaces "}),
+        ("  Xmas", {"plain": "Xmas"}),
+        (" \tx", {"plain": "\tx"}),
         ("a\tb\n#c", {"plain": "a\tb\n#c"}),
         ("##1 and ###2 ##", {"plain": "#1 and ##2 #"}),
         ("a #b c", {"plain": "a c"}),
