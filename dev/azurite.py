@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,10 @@ EXECUTABLE = Path(__file__).parent / "node_modules" / ".bin" / "azurite"
 START_SECONDS = 30.0
 
 _LISTENING = re.compile(r"(Blob|Queue|Table) service is successfully listening at http://127\.0\.0\.1:(\d+)")
+
+
+# Runs a command until standard input ends, which it also does when whoever holds the pipe is killed.
+_UNTIL_EOF = 'exec 3<&0; "$@" 3<&- & child=$!; (cat <&3 >/dev/null; kill $child) & wait $child'
 
 
 class AzuriteError(Exception):
@@ -42,9 +47,9 @@ class Azurite:
         options += [text for option, port in self._ports for text in (option, str(port))]
         with output.open("wb") as stream:
             self._process = subprocess.Popen(
-                [executable, *options],
+                ["sh", "-c", _UNTIL_EOF, "sh", str(executable.absolute()), *options],
                 cwd=self._directory.name,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,
                 # Else an interrupt at the terminal would stop it before those who still write to it.
@@ -60,11 +65,10 @@ class Azurite:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
         try:
-            self._process.wait(5)
+            self._process.communicate(timeout=5)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._directory.cleanup()
 

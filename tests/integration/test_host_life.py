@@ -19,7 +19,6 @@ from types import ModuleType
 import aiohttp
 import pytest
 
-from dev.azurite import Azurite, AzuriteError
 from dev.host import FunctionsHost, HostError
 from tests.apps.running import App, MakeApp
 
@@ -146,12 +145,6 @@ async def test_local_settings_yield_to_the_environment(
 
 def unreachable() -> str:
     return "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;QueueEndpoint=http://127.0.0.1:1/a;"
-
-
-def test_azurite_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURITE", "/nowhere/azurite")
-    with pytest.raises(AzuriteError, match="make setup"):
-        Azurite().__enter__()
 
 
 @contextmanager
