@@ -10,22 +10,24 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 
 from dev.run.lock import RunError, announce, check_ports, only_one
 from dev.run.observer import Observer
-from dev.run.stack import ROOT, Ports, start_stack
+from dev.run.stack import Ports, start_stack
 from dev.seed import create_seed
 
 LARGEST = 5000
-DIRECTORY = ROOT / ".run"
+DIRECTORY = Path(".run")
+"""Under the checkout, where ``make calendar`` looks for what runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until Ctrl-C; returns the exit code."""
     options = parse_command(arguments)
     try:
-        with only_one(DIRECTORY):
+        with only_one(options.directory):
             check_ports(Ports(options.port).purposes)
             return asyncio.run(run_until_stopped(options))
     except RunError as error:
@@ -40,6 +42,9 @@ def parse_command(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--once", action="store_true", help="end after the first table; status 0 if it is right"
     )
     parser.add_argument("--port", type=int, default=7071, help="first of eight consecutive ports")
+    parser.add_argument(
+        "--directory", type=Path, default=DIRECTORY, help="for logs; one run at a time in each"
+    )
     parser.add_argument("--users", type=int, default=25, help=f"1 to {LARGEST}")
     options = parser.parse_args(arguments)
     if not 1 <= options.users <= LARGEST:
@@ -70,9 +75,11 @@ async def run(options: argparse.Namespace) -> int:
 
     seed = create_seed(options.users, now=datetime.now(UTC))
     async with contextlib.AsyncExitStack() as stack:
-        running = await stack.enter_async_context(start_stack(DIRECTORY, Ports(options.port), seed, say))
+        running = await stack.enter_async_context(
+            start_stack(options.directory, Ports(options.port), seed, say)
+        )
         announce(
-            DIRECTORY,
+            options.directory,
             {
                 "process": os.getpid(),
                 "functions": running.functions,
@@ -88,7 +95,7 @@ async def run(options: argparse.Namespace) -> int:
         print("\nChange a calendar in another terminal, for example:")
         print("  make calendar ARGS='add --user anna --in 2m --for 30m --subject \"Review\"'")
         print("  make calendar ARGS='list --user anna'")
-        print(f"Logs are in {DIRECTORY.relative_to(ROOT)}/. Ctrl-C ends everything.\n", flush=True)
+        print(f"Logs are in {options.directory}/. Ctrl-C ends everything.\n", flush=True)
         await observer.follow()
     return 0
 

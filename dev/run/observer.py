@@ -113,7 +113,7 @@ class Observer:
 
     def _check_processes(self) -> None:
         if name := self._stack.find_ended():
-            raise RunError(f"{name} has ended by itself; its log is in .run/{name}.log.")
+            raise RunError(f"{name} has ended by itself; its log is in {self._stack.directory / name}.log.")
 
     async def _presences(self) -> dict[str, dict[str, Any]]:
         listed = (await self._client.get(f"{self._stack.pbx_control}/presences")).json()

@@ -60,6 +60,7 @@ class Ports:
 class Stack:
     """What runs, and how to talk to it."""
 
+    directory: Path
     functions: str
     pbx_control: str
     exchange_control: str
@@ -175,6 +176,7 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
         )
         say("functions", f"http://127.0.0.1:{functions}")
         yield Stack(
+            directory=directory,
             functions=f"http://127.0.0.1:{functions}",
             pbx_control=f"http://127.0.0.1:{pbx_control}",
             exchange_control=f"http://127.0.0.1:{exchange_control}",

@@ -92,9 +92,9 @@ def _give_addresses(
     by_name, alias = f"{sip}@{domain}", address.replace("@", ".alias@")
     match number:
         case 1:  # several addresses, of which Exchange does not know the first
-            return Person(sip, first, last, team, (f"{sip}@fax.{domain}", address), address)
+            return Person(sip, first, last, team, (f"{sip}@fax.{domain}", address), address, (by_name,))
         case 2:  # several in one field
-            return Person(sip, first, last, team, (f"{address}; {alias}",), address, (alias,))
+            return Person(sip, first, last, team, (f"{address}; {alias}",), address, (alias, by_name))
         case 3:  # without a mailbox
             return Person(sip, first, last, team, (address,), "")
         case 4:  # found by username@domain only
@@ -102,8 +102,8 @@ def _give_addresses(
         case 5:
             return Person(sip, first, last, team, (), by_name, h323_email=True)
         case 6:  # the PBX knows an alias only
-            return Person(sip, first, last, team, (alias,), address, (alias,))
-    return Person(sip, first, last, team, (address,), address)
+            return Person(sip, first, last, team, (alias,), address, (alias, by_name))
+    return Person(sip, first, last, team, (address,), address, (by_name,))
 
 
 def _name_uniquely(taken: Counter[str], *wishes: str) -> str:
