@@ -1,10 +1,9 @@
 """The fixture ``storage``: the project's own way to the emulator, with nothing in it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from azure.data.tables.aio import TableServiceClient
-from azure.storage.queue.aio import QueueServiceClient
 from cryptography.fernet import Fernet
 
 from shared.settings import Environment
@@ -22,24 +21,28 @@ def environment_of(connection: str) -> Environment:
     )
 
 
-async def empty(connection: str) -> None:
+async def empty(storage: Storage) -> None:
     """Remove every record and message, whoever left them."""
-    async with (
-        TableServiceClient.from_connection_string(connection) as tables,
-        QueueServiceClient.from_connection_string(connection) as queues,
-    ):
-        for name in TABLES:
-            table = tables.get_table_client(name)
-            async for entity in table.list_entities(select=["PartitionKey", "RowKey"]):
-                await table.delete_entity(entity["PartitionKey"], entity["RowKey"])
-        for name in QUEUES:
-            await queues.get_queue_client(name).clear_messages()
+
+    async def empty_table(name: str) -> None:
+        table = storage.table(name)
+        keys = ["PartitionKey", "RowKey"]
+        left = [entity async for entity in table.query("PartitionKey ne ''", select=keys)]
+        await asyncio.gather(*(table.delete(*(entity[key] for key in keys)) for entity in left))
+
+    await asyncio.gather(*map(empty_table, TABLES))
+    await asyncio.gather(*(storage._queue(name).clear_messages() for name in QUEUES))
+
+
+_created: set[str] = set()
 
 
 @pytest.fixture
 async def storage(azurite: str) -> AsyncIterator[Storage]:
     """Tables and queues, all empty."""
     async with Storage.open(environment_of(azurite)) as storage:
-        await storage.create()
-        await empty(azurite)
+        if azurite not in _created:
+            await storage.create()
+            _created.add(azurite)
+        await empty(storage)
         yield storage

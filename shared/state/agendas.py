@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from shared.errors import StateConflict
 from shared.model import Agenda, Appointment, Response, Sensitivity, ShowAs
 from shared.state.storage import Storage, partition_of, read_instant, write_instant
 
@@ -29,14 +28,11 @@ class AgendaStore:
         entity = await self._table.get(partition_of(guid), guid)
         if entity is None:
             return None
-        read_at, window_end = read_instant(entity["read_at"]), read_instant(entity["window_end"])
-        if read_at is None or window_end is None:
-            raise StateConflict("The stored agenda has no time.")
         text = "".join(entity.get(f"appointments_{number}", "") for number in range(_CHUNKS))
         return Agenda(
             appointments=tuple(_read(values) for values in json.loads(text)),
-            read_at=read_at,
-            window_end=window_end,
+            read_at=datetime.fromisoformat(entity["read_at"]),
+            window_end=datetime.fromisoformat(entity["window_end"]),
             version=int(entity["version"]),
             due_at=read_instant(entity["due_at"]),
             etag=entity.metadata["etag"] or "",

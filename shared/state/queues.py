@@ -27,7 +27,7 @@ class Work:
             ValueError: it is not one of ours.
         """
         body = json.loads(text)
-        users = body["users"]
+        users = body.get("users") if isinstance(body, dict) else None
         if not isinstance(users, list) or not all(isinstance(guid, str) and guid for guid in users):
             raise ValueError("users: is no list of guids")
         return cls(tuple(users), str(body.get("reason", "")))

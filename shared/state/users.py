@@ -18,8 +18,15 @@ from shared.state.storage import Storage, partition_of, read_instant, write_inst
 from shared.sync.interfaces import PARTITIONS
 
 _NO_MAILBOX = {"mailbox": "", "mailbox_state": MailboxState.UNRESOLVED.value}
-_ARRIVED = {"leaving": False, "mailbox_state": MailboxState.UNRESOLVED.value, "last_sign": ""}
 _NO_SUBSCRIPTION = {"subscription_id": "", "subscribed_at": "", "last_sign": "", "subscribing_since": ""}
+_NO_FAILURE = {
+    "failure_code": "",
+    "failure_text": "",
+    "failed_since": "",
+    "failed_attempts": 0,
+    "retry_at": "",
+}
+_ARRIVED = {"leaving": False, "read_requested_at": ""} | _NO_MAILBOX | _NO_SUBSCRIPTION | _NO_FAILURE
 
 
 class UserStore:
@@ -57,7 +64,7 @@ class UserStore:
             yield _read(entity)
 
     async def add(self, user: User, candidates: tuple[str, ...]) -> None:
-        """Store a user the PBX has newly listed. One who is there already is only updated."""
+        """Store a user the PBX has newly listed. One who was leaving begins anew, but stays excluded."""
         await self._table.put(_keys(user.guid) | _replicated(user, candidates) | _ARRIVED)
 
     async def update(self, user: User, candidates: tuple[str, ...], *, resolve_again: bool) -> None:
@@ -106,14 +113,17 @@ class UserStore:
 
     async def set_failure(self, guid: str, failure: Failure | None) -> None:
         """Store why the user's calendar can't be synchronised, or that it can again."""
+        if failure is None:
+            await self._table.merge(_keys(guid) | _NO_FAILURE)
+            return
         await self._table.merge(
             _keys(guid)
             | {
-                "failure_code": failure.code if failure else "",
-                "failure_text": failure.text if failure else "",
-                "failed_since": write_instant(failure.since) if failure else "",
-                "failed_attempts": failure.attempts if failure else 0,
-                "retry_at": write_instant(failure.retry_at) if failure else "",
+                "failure_code": failure.code,
+                "failure_text": failure.text,
+                "failed_since": write_instant(failure.since),
+                "failed_attempts": failure.attempts,
+                "retry_at": write_instant(failure.retry_at),
             }
         )
 
