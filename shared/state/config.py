@@ -10,8 +10,12 @@ from azure.core.exceptions import ResourceNotFoundError
 from pydantic import SecretStr
 
 from shared.cipher import Cipher
+from shared.errors import SettingsError
 from shared.settings import SECTIONS, Configuration, Section, parse_section
 from shared.state.storage import Storage
+
+_LONGEST = 32 * 1024
+"""Characters in one property of a record: the service's limit."""
 
 
 class ConfigStore:
@@ -44,14 +48,22 @@ class ConfigStore:
         return Configuration(**sections)
 
     async def save(self, name: str, section: Section) -> None:
-        """Store one section."""
-        values = {
-            field: {"encrypted": self._cipher.encrypt(value.get_secret_value())}
-            if isinstance(value, SecretStr)
-            else value
-            for field, value in section.model_dump().items()
-        }
-        await self._table.put({"PartitionKey": "config", "RowKey": name, "values": json.dumps(values)})
+        """Store one section.
+
+        Raises:
+            SettingsError: it is longer than a record can be; names the longest field.
+        """
+        values = {field: self._stored(value) for field, value in section.model_dump().items()}
+        text = json.dumps(values)
+        if len(text) > _LONGEST:
+            longest = max(values, key=lambda field: len(json.dumps(values[field])))
+            raise SettingsError(f"{name}.{longest}", "is too long to be stored", "Shorten it.")
+        await self._table.put({"PartitionKey": "config", "RowKey": name, "values": text})
+
+    def _stored(self, value: Any) -> Any:
+        if isinstance(value, SecretStr) and value:
+            return {"encrypted": self._cipher.encrypt(value.get_secret_value())}
+        return "" if isinstance(value, SecretStr) else value
 
     def _decrypted(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {
