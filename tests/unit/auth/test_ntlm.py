@@ -338,6 +338,23 @@ async def test_auto_remembers_what_exchange_took(live: ssl.SSLObject, tmp_path: 
     assert len(sent) == 4
 
 
+async def test_after_a_refusal_auto_is_open_to_both_again(
+    live: ssl.SSLObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(tls=live)
+    lanes = server.lanes()
+    await ask(lanes)
+    (tmp_path / "accounts").write_text("EXAMPLE:calendar:changed\n")
+    server.drop_connections()
+    await refused(lanes)
+    assert server.refused == 1
+    loop = asyncio.get_running_loop()
+    later = loop.time() + 3600
+    monkeypatch.setattr(loop, "time", lambda: later)
+    await refused(lanes)
+    assert server.refused == 3
+
+
 async def test_auto_tries_once_where_there_is_nothing_to_bind_to() -> None:
     server = Server(tls=None)
     assert type(await refused(server.lanes("wrong"))) is SignInRefused

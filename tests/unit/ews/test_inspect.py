@@ -66,6 +66,12 @@ def test_finditem(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     }
 
 
+def test_finditem_is_in_order_of_time(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    late = messages.item("2017-08-21T18:00:00Z", "2017-08-21T19:00:00Z", uid="late")
+    understood = inspect(capsys, "finditem", file, messages.found_items(late, messages.item(), late))
+    assert [appointment["uid"] for appointment in understood["appointments"]] == ["uid-1", "late"]
+
+
 def test_resolvenames(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     body = messages.resolved(messages.resolution("a@example.com", "smtp:b@example.com"))
     assert inspect(capsys, "resolvenames", file, body) == {
