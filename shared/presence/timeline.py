@@ -76,7 +76,8 @@ def timeline(
 def compose_each(segments: Sequence[Segment], rules: PresenceRules) -> Iterator[tuple[datetime, Presence]]:
     """Compose every note that the segments of a timeline give: the instant from which it holds, and it.
 
-    A segment gives two where its end is first named with a date and from midnight on without.
+    A segment gives two where its end is first named with a date and from midnight on without. A note depends
+    on nobody but who shows and who shows next.
     """
     for segment, following in pairwise(segments):
         agenda = [shown.winner for shown in (segment, following) if shown.winner is not None]
