@@ -1,7 +1,7 @@
 """The control API: plain HTTP and JSON on the loopback interface, for tests and commands, not for clients.
 
     GET    /mailboxes                                  all addresses, names, types
-    PUT    /mailboxes                                  {"mailboxes": [SEED…]}: adds or replaces these
+    PUT    /mailboxes                                  {"mailboxes": [SEED…]}: adds or replaces, all or none
     GET    /mailboxes/WHO                              the seed
     PUT    /mailboxes/WHO                              SEED; its address is the one in the path
     DELETE /mailboxes/WHO
@@ -105,16 +105,16 @@ class _Api:
 
     async def put_mailboxes(self, request: web.Request) -> web.Response:
         seeds = (await request.json())["mailboxes"]
-        for seed in seeds:
-            self._exchange.put_mailbox(seed)
+        self._exchange.put_mailboxes(seeds)
         return web.json_response({"count": len(seeds)})
 
     async def get_mailbox(self, request: web.Request) -> web.Response:
         return web.json_response(write_mailbox(self._exchange.directory.named(request.match_info["who"])))
 
     async def put_mailbox(self, request: web.Request) -> web.Response:
-        seed = {**await request.json(), "address": request.match_info["who"]}
-        return web.json_response(write_mailbox(self._exchange.put_mailbox(seed)))
+        address = request.match_info["who"]
+        self._exchange.put_mailboxes([{**await request.json(), "address": address}])
+        return web.json_response(write_mailbox(self._exchange.directory.named(address)))
 
     async def delete_mailbox(self, request: web.Request) -> web.Response:
         self._exchange.remove_mailbox(request.match_info["who"])

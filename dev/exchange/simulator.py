@@ -76,8 +76,7 @@ class ExchangeSimulator:
             xsd_dir=xsd_dir,
         )
         self._runners: list[web.AppRunner] = []
-        for mailbox in seed:
-            self.put_mailbox(mailbox)
+        self.put_mailboxes(seed)
 
     async def __aenter__(self) -> Self:
         await self.subscriptions.open()
@@ -127,11 +126,13 @@ class ExchangeSimulator:
     def control_url(self) -> str:
         return f"http://127.0.0.1:{self._control_port}"
 
-    def put_mailbox(self, seed: Mapping[str, Any]) -> Mailbox:
-        """Add or replace a mailbox. Raises ValueError with a sentence about what is wrong."""
-        mailbox = read_mailbox(seed)
-        self.directory.put(mailbox)
-        return mailbox
+    def put_mailboxes(self, seeds: Iterable[Mapping[str, Any]]) -> None:
+        """Add or replace mailboxes, all or none; nobody is notified.
+
+        Raises ValueError with a sentence about what is wrong.
+        """
+        for mailbox in [read_mailbox(seed) for seed in seeds]:
+            self.directory.put(mailbox)
 
     def remove_mailbox(self, address: str) -> None:
         """Take a mailbox and its subscriptions away. Raises KeyError."""
@@ -176,7 +177,9 @@ class ExchangeSimulator:
         return describe(mailbox, entry)
 
     def add_fault(self, kind: str, **details: Any) -> Fault:
-        """Script a fault (see dev.exchange.faults). Raises ValueError."""
+        """Script a fault (see dev.exchange.faults). Raises ValueError, for an unknown mailbox KeyError."""
+        if details.get("mailbox"):
+            details["mailbox"] = self.directory.named(details["mailbox"]).address
         return self.script.add(read_fault({"kind": kind, **details}))
 
     def remove_faults(self) -> None:

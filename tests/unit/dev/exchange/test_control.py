@@ -44,6 +44,14 @@ async def test_mailboxes_are_put_read_and_removed(control: httpx.AsyncClient) ->
     assert (await control.get("/mailboxes/carla")).status_code == 404
 
 
+async def test_of_several_mailboxes_all_are_put_or_none(control: httpx.AsyncClient) -> None:
+    seeds = [{"address": "carla@example.com"}, {"address": "dora"}]
+    response = await control.put("/mailboxes", json={"mailboxes": seeds})
+    assert response.status_code == 400
+    assert "dora" in response.json()["error"]
+    assert (await control.get("/mailboxes/carla")).status_code == 404
+
+
 async def test_appointments_are_added_changed_and_deleted(control: httpx.AsyncClient) -> None:
     path = "/mailboxes/a.miller/appointments"
     added = await control.post(path, json={"start": "2026-11-23T10:00", "subject": "Review"})
@@ -97,6 +105,7 @@ async def test_an_expanded_entry_says_everything_in_plain_words(control: httpx.A
         ("PATCH", "/mailboxes/anna/appointments/9", {"subject": "x"}, 404, "9"),
         ("GET", "/mailboxes/anna/appointments", None, 400, "ISO"),
         ("POST", "/faults", {"kind": "meteor"}, 400, "meteor"),
+        ("POST", "/faults", {"kind": "soap", "mailbox": "nobody"}, 404, "nobody"),
         ("PUT", "/mailboxes/carla", {}, 400, "carla"),
     ],
 )
@@ -109,13 +118,16 @@ async def test_what_is_wrong_is_said(
 
 
 async def test_faults_and_statistics(exchange: ExchangeSimulator, control: httpx.AsyncClient) -> None:
-    fault = {"kind": "soap", "code": "ErrorServerBusy", "mailbox": "anna@example.com"}
+    fault = {"kind": "soap", "code": "ErrorServerBusy", "mailbox": "a.miller"}
     added = (await control.post("/faults", json=fault)).json()
+    other = (await control.post("/faults", json={**fault, "mailbox": "bob"})).json()
+    assert (added["mailbox"], other["mailbox"]) == ("anna@example.com", "bob@example.com")
     async with Client(exchange) as client:
         request = find_item(DAY["start"], DAY["end"])
         assert code(await client.ask(request)) == "ErrorServerBusy"
-        assert (await control.get("/faults")).json()["faults"] == [added]
+        assert (await control.get("/faults")).json()["faults"] == [added, other]
         assert (await control.delete(f"/faults/{added['id']}")).json() == {"count": 1}
+        assert (await control.get("/faults")).json()["faults"] == [other]
         assert code(await client.ask(request)) == "NoError"
     seen = (await control.get("/statistics")).json()
     assert seen["operations"] == {"FindItem": 2}
