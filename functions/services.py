@@ -87,8 +87,8 @@ class Services:
         self.budget = Budget(self.storage)
         self.health = Health(self.storage)
         self.queues = WorkQueues(self.storage)
-        self.presenter = Presenter(self.agendas, self.due, self.outbox, now)
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
+        self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, now)
         self.throttle = Throttle(self.budget, self.users, self.health, now)
         self._read: tuple[float, Configuration] | None = None
         self._exchange: tuple[ExchangeSettings, NtlmLanes, ExchangeSource] | None = None
@@ -117,19 +117,17 @@ class Services:
 
     def upkeep(self) -> Upkeep:
         """Finds what was forgotten."""
-        return Upkeep(self.users, self.outbox, self.queues, now)
+        return Upkeep(self.users, self.outbox, self.health, self.queues, now)
 
     def reader(self, settings: ExchangeSettings) -> Reader[ExchangeReading]:
         """Reads calendars."""
         source = self._source(settings)
-        return Reader(
-            source, self.users, self.agendas, self.presenter, self.farewell, self.throttle, self.queues, now
-        )
+        return Reader(source, self.users, self.agendas, self.presenter, self.throttle, self.queues, now)
 
     def subscriber(self, settings: ExchangeSettings) -> Subscriber[ExchangeReading]:
         """Finds mailboxes and subscribes to them."""
         source = self._source(settings)
-        return Subscriber(source, self.users, self.callbacks, self.throttle, self.queues, now)
+        return Subscriber(source, self.users, self.callbacks, self.farewell, self.throttle, self.queues, now)
 
     def directory(self, settings: PbxSettings) -> Directory:
         """Replicates the PBX's users."""

@@ -26,6 +26,11 @@ class Farewell:
         await self.users.remove(guid)
         return waits
 
+    async def has_left(self, guid: str) -> bool:
+        """Whether the user is no longer to be synchronised."""
+        user = await self.users.get(guid)
+        return user is None or not user.is_active
+
     async def clear(self, guid: str) -> bool:
         """Clear a user's presence and delete the agenda; tell whether something waits for the PBX."""
         await self.agendas.remove(guid)

@@ -9,8 +9,8 @@ from datetime import timedelta
 from itertools import batched
 from zoneinfo import ZoneInfo
 
-from shared.model import MailboxState
 from shared.sync.interfaces import GROUP, PARTITIONS, Clock, Health, Leases, Users, WorkQueues
+from shared.sync.subscribing import is_resolved
 
 _log = logging.getLogger(__name__)
 
@@ -40,19 +40,17 @@ class Midnight:
         read: the directory has just had everybody read.
         """
         today = self.clock().astimezone(zone).date().isoformat()
-        reached = await self.health.midnight()
-        if reached is None:
+        if await self.health.midnight() is None:
             await self.health.set_midnight(today, len(PARTITIONS))
-            return 0
-        if reached[0] > today or reached == (today, len(PARTITIONS)):
+        if await self._find_begin(today) == len(PARTITIONS):
             return 0
         lease = await self.leases.acquire("midnight", self.clock(), _LEASE)
         if lease is None:
             return 0
         try:
-            begin = reached[1] if reached[0] == today else 0
             asked = 0
-            for number in range(begin, len(PARTITIONS)):
+            # Another run may have come further before it gave the lease back.
+            for number in range(await self._find_begin(today), len(PARTITIONS)):
                 asked += await self._ask(PARTITIONS[number], asked)
                 await self.health.set_midnight(today, number + 1)
         finally:
@@ -60,14 +58,18 @@ class Midnight:
         _log.info("midnight", extra={"date": today, "users": asked})
         return asked
 
+    async def _find_begin(self, today: str) -> int:
+        """The partition to go on with; their number where the day has been started."""
+        date, done = await self.health.midnight() or ("", 0)
+        return done if date == today else 0 if date < today else len(PARTITIONS)
+
     async def _ask(self, partition: str, before: int) -> int:
         read: list[str] = []
         subscribe: list[str] = []
         async for user in self.users.in_partition(partition):
             if not user.is_active:
                 continue
-            found = user.mailbox_state is MailboxState.FOUND
-            (read if found else subscribe).append(user.user.guid)
+            (read if is_resolved(user) else subscribe).append(user.user.guid)
         for guids, ask in ((read, self.queues.read), (subscribe, self.queues.subscribe)):
             for group in batched(guids, GROUP, strict=False):
                 await ask(group, "midnight", _delay(before))

@@ -8,6 +8,7 @@ from datetime import datetime
 from shared.model import Agenda, Presence, User
 from shared.presence import PresenceRules, compose, next_composition
 from shared.sync.interfaces import Agendas, Clock, DueTimes, Presences
+from shared.sync.leaving import Farewell
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Presenter:
     agendas: Agendas
     due: DueTimes
     presences: Presences
+    farewell: Farewell
     clock: Clock
 
     async def present_new(self, user: User, agenda: Agenda, rules: PresenceRules) -> bool:
@@ -62,4 +64,7 @@ class Presenter:
         if due_at is not None and due_at <= self.clock():
             # The moment came meanwhile, and its tick may have seen the former agenda.
             return await self.present_again(user, rules) or waits
+        if (waits or agenda.version == 1) and await self.farewell.has_left(user.guid):
+            # Who left meanwhile was cleared before this was stored.
+            return await self.farewell.clear(user.guid)
         return waits

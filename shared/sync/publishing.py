@@ -134,6 +134,7 @@ class Publisher:
                 pending = by_guid[outcome.assignment.guid]
                 not_before = now + find_pause(outcome.error, pending.attempts + 1)
                 await self.presences.refuse(pending, str(outcome.error), not_before)
+                await self.queues.publish("refused", [pending.guid], not_before - now)
                 _log.warning("presence refused", extra={"user": pending.guid, "code": outcome.error.code})
             elif outcome.error is not None and not isinstance(lost, PbxLoginRefused):
                 lost = outcome.error

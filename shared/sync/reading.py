@@ -10,7 +10,6 @@ from shared.errors import StateConflict
 from shared.model import Agenda, CalendarUser, MailboxState, ShowAs
 from shared.presence import PresenceRules, redact
 from shared.sync.interfaces import Agendas, CalendarSource, Clock, Reading, Users, WorkQueues
-from shared.sync.leaving import Farewell
 from shared.sync.presenting import Presenter
 from shared.sync.throttling import Throttle
 
@@ -28,7 +27,6 @@ class Reader[R: Reading]:
     users: Users
     agendas: Agendas
     presenter: Presenter
-    farewell: Farewell
     throttle: Throttle
     queues: WorkQueues
     clock: Clock
@@ -61,16 +59,12 @@ class Reader[R: Reading]:
             before = await self.agendas.get(guid)
             agenda = await self._fetch(user, before, rules)
             try:
-                waits = await self.presenter.present_new(user.user, agenda, rules)
+                return await self.presenter.present_new(user.user, agenda, rules)
             except StateConflict:
                 again = await self.users.get(guid)
                 if again is None or not again.is_active:
                     return False
                 user = again
-                continue
-            if before is None and await self._has_left(guid):
-                waits = await self.farewell.clear(guid) or waits
-            return waits
         raise StateConflict("Too many readers of one calendar.")
 
     async def _fetch(self, user: CalendarUser, before: Agenda | None, rules: PresenceRules) -> Agenda:
@@ -88,11 +82,6 @@ class Reader[R: Reading]:
             due_at=before.due_at if before else None,
             etag=before.etag if before else "",
         )
-
-    async def _has_left(self, guid: str) -> bool:
-        """Whether the user left during the first reading, so that what it stored must go again."""
-        user = await self.users.get(guid)
-        return user is None or not user.is_active
 
 
 def _without_organizer(reading: Reading, rules: PresenceRules) -> list[str]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from shared.model import CalendarUser, MailboxState, Subscription
 from shared.sync.interfaces import CalendarSource, Callbacks, Clock, Reading, Users, WorkQueues
+from shared.sync.leaving import Farewell
 from shared.sync.throttling import Throttle
 
 STATUS_FREQUENCY = timedelta(minutes=30)
@@ -17,6 +18,12 @@ SILENCE = 2 * STATUS_FREQUENCY + timedelta(minutes=10)
 """After which a subscription is taken for dead: twice the frequency, and how seldom a sign is stored."""
 
 
+def is_resolved(user: CalendarUser) -> bool:
+    """Whether the mailbox is known, and no lasting failure hints that it has another address by now."""
+    lasting = user.failure is not None and user.failure.retry_at is None
+    return user.mailbox_state is MailboxState.FOUND and not lasting
+
+
 @dataclass(frozen=True, slots=True)
 class Subscriber[R: Reading]:
     """Asks Exchange to report the changes of calendars."""
@@ -24,6 +31,7 @@ class Subscriber[R: Reading]:
     source: CalendarSource[R]
     users: Users
     callbacks: Callbacks
+    farewell: Farewell
     throttle: Throttle
     queues: WorkQueues
     clock: Clock
@@ -34,23 +42,33 @@ class Subscriber[R: Reading]:
         What happened before a subscription began is not reported: hence the reading.
         """
         found: list[str] = []
+        cleared: list[str] = []
 
         async def subscribe_one(user: CalendarUser) -> None:
             guid = user.user.guid
             now = self.clock()
-            if user.subscription is not None and now - user.subscription.last_sign < SILENCE:
+            lives = user.subscription is not None and now - user.subscription.last_sign < SILENCE
+            resolved = is_resolved(user)
+            if lives and resolved:
                 return
-            mailbox = user.mailbox or await self._find_mailbox(user)
+            mailbox = user.mailbox if resolved else await self._find_mailbox(user)
             if not mailbox:
+                # What was read from a former mailbox must not go on showing.
+                if await self.farewell.clear(guid):
+                    cleared.append(guid)
                 return
             # Also where the subscription is refused, the calendar can be read.
             found.append(guid)
+            if lives and mailbox == user.mailbox:
+                return
             await self.users.begin_subscribing(guid, now)
             identity = await self.source.subscribe(mailbox, self.callbacks.address_of(guid))
             await self.users.set_subscription(guid, Subscription(identity, now, now))
 
         rest = await self.throttle.each(guids, subscribe_one)
         await self.queues.read(found, reason)
+        if cleared:
+            await self.queues.publish(reason, cleared)
         for delay, users in rest.users.items():
             await self.queues.subscribe(users, reason, delay)
 

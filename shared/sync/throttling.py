@@ -52,7 +52,10 @@ class Throttle:
         When Exchange as a whole fails nobody else is tried, and it is left alone for as long as it wants.
         """
         rest = Rest()
-        grant = await self.budget.acquire(min(len(guids), AT_ONCE), self.clock())
+        trouble = await self.health.trouble("exchange")
+        # Where Exchange failed before, one goes ahead: a wrong password must not be tried by many.
+        wanted = 1 if trouble else min(len(guids), AT_ONCE)
+        grant = await self.budget.acquire(wanted, self.clock())
         if isinstance(grant, Pause):
             delay = grant.duration + timedelta(seconds=random.randint(0, 2))  # noqa: S311
             for guid in guids:
@@ -80,8 +83,9 @@ class Throttle:
                 pause = await self._note_trouble(stopped[0])
                 for guid in waiting:
                     rest.add(guid, pause)
-            else:
-                await self._note_success()
+            elif trouble is not None:
+                await self.health.set_trouble("exchange", None)
+                _log.info("exchange is back")
         finally:
             await self.budget.release(grant, self.clock(), pause)
         return rest
@@ -134,8 +138,3 @@ class Throttle:
         await self.health.set_trouble("exchange", trouble)
         _log.error("exchange unavailable", extra={"code": error.code, "reason": str(error)})
         return trouble.retry_at - now
-
-    async def _note_success(self) -> None:
-        if await self.health.trouble("exchange") is not None:
-            await self.health.set_trouble("exchange", None)
-            _log.info("exchange is back")

@@ -12,11 +12,19 @@ _DEFAULT_PAUSE = timedelta(seconds=10)
 
 
 def add_failure(before: Trouble | None, error: CalendarError, now: datetime) -> Trouble:
-    """The trouble after one more failure: the pause is what the error asks for, doubled each time."""
-    attempts = before.attempts + 1 if before else 1
-    pause = find_pause(error, attempts)
+    """The trouble after one more failure: the pause is what the error asks for, doubled each time.
+
+    A failure before ``before.retry_at`` is of the same attempt: several were under way together.
+    """
     code = error.code if isinstance(error, ExchangeError) else type(error).__name__
-    return Trouble(code, str(error), before.since if before else now, attempts, now + pause)
+    if before is None:
+        return Trouble(code, str(error), now, 1, now + find_pause(error, 1))
+    together = now < before.retry_at
+    attempts = before.attempts if together else before.attempts + 1
+    retry_at = now + find_pause(error, attempts)
+    if together:
+        retry_at = max(retry_at, before.retry_at)
+    return Trouble(code, str(error), before.since, attempts, retry_at)
 
 
 def find_pause(error: CalendarError, attempts: int) -> timedelta:
