@@ -58,18 +58,35 @@ class SignIn:
         self._binding = channel_binding(certificate)
         self._statistics = statistics
         self._connections: WeakKeyDictionary[asyncio.Transport, _Connection] = WeakKeyDictionary()
-        self._folder = tempfile.TemporaryDirectory(prefix="exchange-")
-        self._accounts = Path(self._folder.name) / "accounts"
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self.set_account(user, password)
 
     def set_account(self, user: str, password: str) -> None:
-        """Replace the account, as a change of password does. Signed-in connections stay so."""
+        """Replace the account, as a change of password does. Signed-in connections stay so.
+
+        Raises ValueError for a user or password with a colon, which the account file can't hold.
+        """
+        if ":" in user + password:
+            raise ValueError("user and password: the simulator can't tell them apart with a colon in them")
         domain, _, name = user.rpartition("\\")
-        self._accounts.write_text(f"{domain}:{name}:{password}\n")
-        self._accounts.chmod(0o600)
+        self._account = f"{domain}:{name}:{password}\n"
+        if self._folder:
+            self._write_account(self._folder.name)
+
+    def open(self) -> None:
+        """Write the account file, which exists until close."""
+        self._folder = tempfile.TemporaryDirectory(prefix="exchange-")
+        self._write_account(self._folder.name)
 
     def close(self) -> None:
-        self._folder.cleanup()
+        if self._folder:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _write_account(self, folder: str) -> None:
+        self._accounts = Path(folder) / "accounts"
+        self._accounts.touch(mode=0o600)
+        self._accounts.write_text(self._account)
 
     def abort_connections(self) -> None:
         """Cut off clients that have not said goodbye; TLS would wait for them."""

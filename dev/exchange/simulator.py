@@ -79,6 +79,7 @@ class ExchangeSimulator:
         self.put_mailboxes(seed)
 
     async def __aenter__(self) -> Self:
+        self.sign_in.open()
         await self.subscriptions.open()
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._server_certificate.configure_cert(tls)

@@ -152,4 +152,3 @@ def test_unknown_faults_are_named(fault: dict[str, object], complaint: str) -> N
     exchange = ExchangeSimulator()
     with pytest.raises(ValueError, match=complaint):
         exchange.add_fault(**fault)  # type: ignore[arg-type]
-    exchange.sign_in.close()

@@ -73,6 +73,11 @@ async def test_broken_tokens_are_refused(exchange: ExchangeSimulator, token: str
     assert exchange.statistics.refused_sign_ins == 1
 
 
+def test_an_account_with_a_colon_is_refused() -> None:
+    with pytest.raises(ValueError, match="colon"):
+        ExchangeSimulator(password="a:b")
+
+
 async def test_a_changed_password_locks_new_connections_out(exchange: ExchangeSimulator) -> None:
     async with Client(exchange) as before:
         exchange.sign_in.set_account(exchange.user, "new")
