@@ -73,7 +73,7 @@ async def run(options: argparse.Namespace) -> int:
     def say(step: str, result: str) -> None:
         print(f"{monotonic() - began:5.1f} s  {step:<14} {result}", flush=True)
 
-    seed = create_seed(options.users, now=datetime.now(UTC))
+    seed = create_seed(options.users, now=datetime.now(UTC), at_work=True)
     async with contextlib.AsyncExitStack() as stack:
         running = await stack.enter_async_context(
             start_stack(options.directory, Ports(options.port), seed, say)

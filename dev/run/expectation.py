@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from dev.run.stack import LANGUAGE, ZONE
+from shared.ews.appointments import identify
 from shared.model import Appointment, Response, Sensitivity, ShowAs
 from shared.presence import PresenceRules, compose
 
@@ -68,10 +69,11 @@ class Expectations:
 
 
 def _appointment(found: Mapping[str, Any]) -> Appointment:
+    start = datetime.fromisoformat(found["start"])
     return Appointment(
-        id=found["id"],
+        id=identify(found["uid"], start),
         subject=found["subject"],
-        start=datetime.fromisoformat(found["start"]),
+        start=start,
         end=datetime.fromisoformat(found["end"]),
         all_day=found["all_day"],
         show_as=ShowAs(found["show_as"]),

@@ -13,6 +13,8 @@ from dev.seed.people import create_people, describe_users
 
 __all__ = ["Seed", "create_seed"]
 
+MID_MORNING = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Seed:
@@ -29,18 +31,24 @@ def create_seed(
     timezone: str = "Europe/Berlin",
     domain: str = "example.com",
     seed: int = 1,
+    at_work: bool = False,
 ) -> Seed:
     """Invent a company of ``count`` users and its calendars for the eight days from ``now`` (aware) on.
 
     ``timezone`` is the IANA zone they live in, ``domain`` both of their mail and of the PBX. The same
-    arguments give the same company. From 25 users on every kind of person and of appointment is there.
+    arguments give the same company. With ``at_work`` it is mid-morning of a working day there, whatever the
+    hour. From 25 users on every kind of person and of appointment is there.
     """
     people = create_people(count, Random(seed), domain)
-    today = now.astimezone(ZoneInfo(timezone)).date()
-    days = [today + timedelta(days=number) for number in range(DAYS)]
+    local = now.astimezone(ZoneInfo(timezone))
+    days = [local.date() + timedelta(days=number) for number in range(DAYS)]
+    shift = timedelta(hours=local.hour - MID_MORNING) if at_work else timedelta()
     mailboxes = [
         create_mailbox(
-            number, person, Diary(person, days, people, Random(f"{seed} {person.sip}"), domain), timezone
+            number,
+            person,
+            Diary(person, days, people, Random(f"{seed} {person.sip}"), domain, shift, at_work),
+            timezone,
         )
         for number, person in enumerate(people)
         if person.mailbox

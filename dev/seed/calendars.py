@@ -47,21 +47,30 @@ type Appointment = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Diary:
-    """Where one person's appointments are made: whose, for which days, among whom."""
+    """Where one person's appointments are made: whose, for which days, among whom.
+
+    ``shift`` moves the office hours, in whole hours; with ``weekends`` there is work on every day.
+    """
 
     person: Person
     days: list[date]
     colleagues: list[Person]
     random: Random
     domain: str
+    shift: timedelta = timedelta()
+    weekends: bool = False
 
     def meet(self, day: date, begin: time, minutes: int, subject: str, **more: Any) -> Appointment:
         """Make an appointment, called by a colleague unless ``more`` says who."""
-        start = datetime.combine(day, begin)
+        start = self.when(day, begin)
         host = self.random.choice(self.colleagues)
         called = {"organizer": host.mailbox or f"{host.sip}@{self.domain}", "organizer_name": host.name}
         own = {"response": "organizer" if host is self.person else "accept"}
         return {"subject": subject} | _span(start, start + timedelta(minutes=minutes)) | called | own | more
+
+    def when(self, day: date, begin: time) -> datetime:
+        """Give the wall time at which something begins that is usual at ``begin``."""
+        return datetime.combine(day, begin) + self.shift
 
     def block(self, day: date, days: int, subject: str, **more: Any) -> Appointment:
         """Make an all-day appointment of one's own."""
@@ -79,7 +88,7 @@ class Diary:
         return self.random.choice(self._working_days()[:2])
 
     def _working_days(self) -> list[date]:
-        return [day for day in self.days if day.weekday() < 5]
+        return [day for day in self.days if self.weekends or day.weekday() < 5]
 
     def everyday(self) -> Iterator[Appointment]:
         """Give what everybody has: the stand-up, a weekly series, and some meetings a day."""
@@ -87,7 +96,8 @@ class Diary:
         began -= timedelta(days=began.weekday())
         stand_up = STAND_UPS[self.person.team]
         weekdays = ["mon", "tue", "wed", "thu", "fri"]
-        yield self.meet(began, stand_up, 15, "Stand-up", repeat={"every": "week", "days": weekdays})
+        repeat = {"every": "day"} if self.weekends else {"every": "week", "days": weekdays}
+        yield self.meet(began, stand_up, 15, "Stand-up", repeat=repeat)
         weekly = began + timedelta(days=self.random.randrange(5))
         subject = f"Team {self.person.team}"
         yield self.meet(weekly, self.pick_time(), 60, subject, repeat={"every": "week", "interval": 1})
@@ -146,7 +156,7 @@ def _home_office(diary: Diary) -> Iterator[Appointment]:
 
 def _home_office_series(diary: Diary) -> Iterator[Appointment]:
     began = diary.days[0] - SERIES_BEGAN
-    series = {"every": "week", "days": ["tue", "thu"]}
+    series = {"every": "day"} if diary.weekends else {"every": "week", "days": ["tue", "thu"]}
     shown = {"show_as": "working_elsewhere", "response": "organizer", "organizer": diary.person.mailbox}
     began += timedelta(days=(1 - began.weekday()) % 7)
     yield diary.meet(began, time(8, 0), 540, "Homeoffice", repeat=series, **shown)
@@ -213,10 +223,11 @@ def _night(diary: Diary) -> Iterator[Appointment]:
 
 def _changed_series(diary: Diary) -> Iterator[Appointment]:
     began = diary.days[0] - timedelta(days=7)
-    moved, deleted = diary.days[0], diary.days[1]
+    moved, deleted = (diary.when(day, time(17, 0)) for day in diary.days[:2])
+    earlier = moved - timedelta(hours=1)
     exceptions = [
-        {"day": f"{moved}", "start": f"{moved}T16:00:00", "subject": "Tagesabschluss (verschoben)"},
-        {"day": f"{deleted}", "deleted": True},
+        {"day": f"{moved:%F}", "start": earlier.isoformat(), "subject": "Tagesabschluss (verschoben)"},
+        {"day": f"{deleted:%F}", "deleted": True},
     ]
     yield diary.meet(began, time(17, 0), 15, "Tagesabschluss", repeat={"every": "day"}, exceptions=exceptions)
 

@@ -98,6 +98,11 @@ def _identity(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
+def identify(uid: str, start: datetime) -> str:
+    """An appointment's id: the same for the same occurrence (UID and start in UTC) at every reading."""
+    return _identity(uid, start.isoformat())
+
+
 def _organizer(item: Element) -> tuple[str, str]:
     """The organizer's SMTP address and name. Other routing types hold no usable address."""
     mailbox = item.find(f"{TYPES}Organizer/{TYPES}Mailbox")
@@ -132,9 +137,8 @@ class _Reader:
         uid = text_at(item, f"{TYPES}UID")
         subject = item.find(f"{TYPES}Subject")
         address, name = _organizer(item)
-        moment = start.isoformat()
         appointment = Appointment(
-            id=_identity(uid or item_id or end.isoformat(), moment),
+            id=identify(uid or item_id or end.isoformat(), start),
             start=start,
             end=end,
             subject="" if subject is None else full_text(subject),

@@ -183,7 +183,7 @@ _CODES: dict[str, _Row] = {
 _STATUSES: dict[int, _Row] = {
     401: (
         SignInRefused,
-        _MINUTES,
+        _RARELY,
         "Exchange refused the account. Check user and password. It is tried rarely, lest it be locked.",
     ),
     403: (

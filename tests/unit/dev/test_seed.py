@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -155,6 +156,16 @@ def test_today_is_that_of_the_companys_zone() -> None:
         box["zone"] == "Asia/Tokyo"
         for box in create_seed(now=late, timezone="Asia/Tokyo").exchange["mailboxes"]
     )
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_at_work_it_is_mid_morning_whatever_the_hour_and_the_day(hour: int) -> None:
+    sunday_night = datetime(2026, 11, 22, hour, 20, tzinfo=UTC)
+    local = sunday_night.astimezone(ZoneInfo("Europe/Berlin")).replace(tzinfo=None)
+    seed = create_seed(now=sunday_night, at_work=True)
+    near = [times(a) for a in appointments(seed) if "repeat" not in a and not a.get("all_day")]
+    assert sum(begin <= local < end for begin, end in near) >= 2
+    assert sum(local < begin < local + timedelta(hours=4) for begin, _ in near) >= 8
 
 
 async def test_both_simulators_take_it(seed: Seed) -> None:
