@@ -164,11 +164,18 @@ def add_appointment(calendar: Calendar, options: argparse.Namespace, now: dateti
     """``now`` is an aware datetime."""
     zone = calendar.read_zone()
     start = read_local(options.at, zone) if options.at else round_up(now + options.after)
-    length = options.length or (timedelta(days=1) if options.all_day else timedelta(minutes=30))
+    if options.all_day:
+        first = start.astimezone(zone).date()
+        days = options.length or timedelta(days=1)
+        times = {"start": f"{first}", "end": f"{first + max(timedelta(days=1), days)}"}
+    else:
+        times = {
+            "start": start.isoformat(),
+            "end": (start + (options.length or timedelta(minutes=30))).isoformat(),
+        }
     data = {
         "subject": options.subject,
-        "start": start.isoformat(),
-        "end": (start + length).isoformat(),
+        **times,
         "show_as": options.show_as,
         "all_day": options.all_day,
         "sensitivity": "private" if options.private else "normal",

@@ -139,6 +139,11 @@ def at_wall_time(wall: datetime, zone: ZoneInfo) -> datetime:
     return wall.replace(tzinfo=zone).astimezone(UTC)
 
 
+def shift_on_the_wall(instant: datetime, span: timedelta, zone: ZoneInfo) -> datetime:
+    """The UTC instant ``span`` later by the clocks of ``zone``: from midnight a day later is midnight."""
+    return at_wall_time(instant.astimezone(zone).replace(tzinfo=None) + span, zone)
+
+
 def read_instant(text: str, zone: str) -> datetime:
     """An ISO date or date and time in UTC; without an offset it is meant in ``zone``. Raises ValueError."""
     try:
@@ -178,7 +183,14 @@ def change_appointment(old: Appointment, data: Mapping[str, Any]) -> Appointment
     zone = data.get("zone", old.zone)
     all_day = data.get("all_day", old.all_day)
     start = read_instant(data["start"], zone) if "start" in data else old.start
-    end = read_instant(data["end"], zone) if "end" in data else start + (old.end - old.start)
+    if "end" in data:
+        end = read_instant(data["end"], zone)
+    elif all_day:
+        clocks = zone_named(zone)
+        length = old.end.astimezone(clocks).date() - old.start.astimezone(clocks).date()
+        end = shift_on_the_wall(start, length, clocks)
+    else:
+        end = start + (old.end - old.start)
     if all_day:
         start, end = _whole_days(start, end, zone_named(zone))
     if end < start:
@@ -201,7 +213,7 @@ def read_appointment(data: Mapping[str, Any], number: int, uid: str, zone: str) 
         raise ValueError("start: is required")
     zone = data.get("zone", zone)
     start = read_instant(data["start"], zone)
-    length = timedelta(days=1) if data.get("all_day") else timedelta(minutes=30)
+    length = timedelta(minutes=30)
     response = "accept" if data.get("organizer") or data.get("organizer_name") else "organizer"
     blank = Appointment(number, uid, start, start + length, zone, response=response, revision=0)
     return change_appointment(blank, data)

@@ -15,7 +15,7 @@ from aiohttp import web
 from cryptography import x509
 
 from dev.exchange import control
-from dev.exchange.appointments import Occurrence, write_instant
+from dev.exchange.appointments import Occurrence, shift_on_the_wall, write_instant, zone_named
 from dev.exchange.clock import Clock, now_in_utc
 from dev.exchange.faults import Fault, Script, read_fault
 from dev.exchange.mailboxes import Directory, Mailbox, read_mailbox
@@ -164,7 +164,13 @@ class ExchangeSimulator:
         if (shift := changes.pop("by", None)) is not None:
             old = mailbox.find(reference)
             delta = shift if isinstance(shift, timedelta) else timedelta(minutes=float(shift))
-            changes |= {"start": old.start + delta, "end": old.end + delta}
+            zone = zone_named(old.appointment.zone)
+            if not old.appointment.all_day:
+                changes |= {"start": old.start + delta, "end": old.end + delta}
+            elif delta % timedelta(days=1):
+                raise ValueError("by: an all-day appointment moves by whole days")
+            else:
+                changes["start"] = shift_on_the_wall(old.start, delta, zone)
         entry = mailbox.change(reference, _as_json(changes))
         self.subscriptions.notify("modified", mailbox, entry)
         return describe(mailbox, entry)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dev.exchange.appointments import write_instant
+from dev.exchange.appointments import write_instant, zone_named
 from dev.exchange.mailboxes import Directory, Mailbox, read_mailbox, write_mailbox
 
 
@@ -79,6 +79,7 @@ def test_a_time_that_the_clocks_skip_is_shown_an_hour_later() -> None:
     [
         ("Europe/Berlin", "2026-11-22", ("2026-11-21T23:00:00Z", "2026-11-22T23:00:00Z")),
         ("Europe/Berlin", "2026-10-25", ("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z")),
+        ("Europe/Berlin", "2026-03-29", ("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z")),
         ("Pacific/Auckland", "2026-11-22", ("2026-11-21T11:00:00Z", "2026-11-22T11:00:00Z")),
         ("America/Los_Angeles", "2026-11-22", ("2026-11-22T08:00:00Z", "2026-11-23T08:00:00Z")),
     ],
@@ -87,7 +88,19 @@ def test_an_all_day_item_is_midnight_of_its_creators_zone(
     zone: str, day: str, expected: tuple[str, str]
 ) -> None:
     box = mailbox({"start": day, "all_day": True, "zone": zone})
-    assert view(box, "2026-10-01T00:00", "2026-12-01T00:00") == [expected]
+    assert view(box, "2026-03-01T00:00", "2026-12-01T00:00") == [expected]
+
+
+@pytest.mark.parametrize("day", ["2026-10-25", "2026-03-29", "2026-03-28", "2026-10-24"])
+def test_an_all_day_item_moved_across_a_change_of_the_clocks_stays_as_many_days(day: str) -> None:
+    box = mailbox({"start": "2026-06-01", "end": "2026-06-03", "all_day": True})
+    box.change("1", {"start": day})
+    moved = box.find("1")
+    zone = zone_named("Europe/Berlin")
+    begins, ends = moved.start.astimezone(zone), moved.end.astimezone(zone)
+    assert begins.isoformat().startswith(f"{day}T00:00:00")
+    assert (ends.date() - begins.date()).days == 2
+    assert ends.hour == 0
 
 
 def test_an_all_day_item_given_with_times_is_rounded_to_whole_days() -> None:

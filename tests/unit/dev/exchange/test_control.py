@@ -65,6 +65,16 @@ async def test_appointments_are_added_changed_and_deleted(control: httpx.AsyncCl
     assert (await control.get(path, params=DAY)).json() == {"appointments": []}
 
 
+async def test_an_all_day_appointment_moves_by_whole_days(control: httpx.AsyncClient) -> None:
+    path = "/mailboxes/anna/appointments"
+    await control.post(path, json={"start": "2026-10-24", "all_day": True})
+    moved = (await control.patch(f"{path}/1", json={"by": 24 * 60})).json()
+    assert (moved["start"], moved["end"]) == ("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z")
+    refused = await control.patch(f"{path}/1", json={"by": 15})
+    assert refused.status_code == 400
+    assert "whole days" in refused.json()["error"]
+
+
 async def test_an_expanded_entry_says_everything_in_plain_words(control: httpx.AsyncClient) -> None:
     data = {
         "start": "2026-11-23T10:00",
@@ -197,10 +207,11 @@ async def test_an_appointment_is_added_at_a_local_time(exchange: ExchangeSimulat
     assert entry["start"] == "2026-11-23T13:00:00Z"
 
 
+@pytest.mark.parametrize("at", ["2026-11-23", "2026-11-23 09:30"])
 async def test_an_all_day_appointment_is_a_whole_local_day(
-    exchange: ExchangeSimulator, command: Command
+    exchange: ExchangeSimulator, command: Command, at: str
 ) -> None:
-    await command("add", "--user", "anna", "--at", "2026-11-23", "--all-day")
+    await command("add", "--user", "anna", "--at", at, "--all-day")
     (entry,) = exchange.expand("anna", *(datetime.fromisoformat(text) for text in DAY.values()))
     assert (entry["start"], entry["end"]) == ("2026-11-22T23:00:00Z", "2026-11-23T23:00:00Z")
     assert entry["all_day"] is True
