@@ -105,7 +105,7 @@ class Services:
 
     def poison(self) -> PoisonRecorder:
         """Takes the messages that the queues have given up."""
-        return PoisonRecorder(self.users, now)
+        return PoisonRecorder(self.users, self.health, now)
 
     def ticker(self) -> Ticker:
         """Presents anew what changes by itself."""

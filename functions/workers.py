@@ -60,10 +60,32 @@ async def replicate(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger("message", "sync-poison", _STORAGE)
 async def sync_given_up(message: func.QueueMessage) -> None:
     """Readings that failed five times."""
-    await (await services()).poison().take(Work.parse(message.get_body().decode()).users, "sync")
+    await _record(message, "sync")
 
 
 @blueprint.queue_trigger("message", "subscribe-poison", _STORAGE)
 async def subscribe_given_up(message: func.QueueMessage) -> None:
     """Subscriptions that failed five times."""
-    await (await services()).poison().take(Work.parse(message.get_body().decode()).users, "subscribe")
+    await _record(message, "subscribe")
+
+
+@blueprint.queue_trigger("message", "publish-poison", _STORAGE)
+async def publish_given_up(message: func.QueueMessage) -> None:
+    """Publishing that failed five times; the upkeep asks again."""
+    await _record(message, "publish")
+
+
+@blueprint.queue_trigger("message", "directory-poison", _STORAGE)
+async def replicate_given_up(message: func.QueueMessage) -> None:
+    """Replications that failed five times; the next hour asks again."""
+    await _record(message, "directory")
+
+
+async def _record(message: func.QueueMessage, queue: str) -> None:
+    try:
+        users = Work.parse(message.get_body().decode()).users
+    except ValueError:
+        # Not one of ours: that is why it was given up.
+        users = ()
+    # Publishing names users only to be quicker; nothing is wrong with them.
+    await (await services()).poison().take(users if queue in ("sync", "subscribe") else (), queue)

@@ -1,4 +1,4 @@
-"""Work that failed again and again: its users are shown as failing and tried later."""
+"""Work that failed again and again: it is shown, and its users are tried later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from shared.errors import StateConflict
 from shared.model import Failure
-from shared.sync.interfaces import Clock, Users
+from shared.sync.interfaces import Clock, Health, Heartbeat, Users
 
 _log = logging.getLogger(__name__)
 
@@ -21,12 +21,14 @@ class PoisonRecorder:
     """Takes the messages that the queues have given up."""
 
     users: Users
+    health: Health
     clock: Clock
 
     async def take(self, guids: Sequence[str], queue: str) -> None:
-        """Record the failure at each user; the upkeep tries them again."""
+        """Record that a message was given up, and at each user it named; the upkeep tries them again."""
         _log.error("work given up", extra={"queue": queue, "users": len(guids)})
         now = self.clock()
+        await self.health.beat(Heartbeat(f"{queue}-poison", now, 0.0, "A message was given up; see the log."))
         text = "Work on this user failed several times; see the log. It is tried again."
         for guid in guids:
             try:

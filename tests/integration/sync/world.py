@@ -117,7 +117,7 @@ class World:
 
     @property
     def poison(self) -> PoisonRecorder:
-        return PoisonRecorder(self.users, self.clock)
+        return PoisonRecorder(self.users, self.health, self.clock)
 
     @property
     def publisher(self) -> Publisher:
