@@ -346,6 +346,28 @@ def test_the_command_runs_on_the_streams_of_its_process(
     assert b"error" in second
 
 
+def test_the_command_takes_the_arguments_of_its_process(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["presence", "--read", "de", "--timezone", "UTC"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x #away")))
+
+    assert main() == 0
+    assert capfdbinary.readouterr().out == b"Abwesend\n"
+
+
+def test_the_command_writes_no_more_to_a_reader_that_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    output = io.TextIOWrapper(os.fdopen(writing, "wb"))
+    monkeypatch.setattr("sys.argv", ["presence"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(GOOD)))
+    monkeypatch.setattr("sys.stdout", output)
+
+    assert main() == 1
+    output.close()
+
+
 def test_answers_come_through_a_pipe_while_it_is_open() -> None:
     with subprocess.Popen(COMMAND, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None

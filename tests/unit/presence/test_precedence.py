@@ -51,4 +51,7 @@ def test_two_with_the_same_id_are_told_apart_by_nothing_else() -> None:
     assert other is not None
 
     assert compare(one, other) is Rule.SMALLER_ID
-    assert len(timeline([PLAIN, replace(PLAIN, subject="c")], at("09:00"), RULES)) == 2
+
+    segments = timeline([replace(PLAIN, subject=subject) for subject in "bcd"], at("09:00"), RULES)
+    assert len(segments) == 2
+    assert [rival.rule for rival in segments[0].rivals] == [Rule.SMALLER_ID] * 2
