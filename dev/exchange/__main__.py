@@ -24,6 +24,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         extended_protection=arguments.extended_protection,
         minute=arguments.minute,
         port=arguments.port,
+        http_port=arguments.http_port,
         control_port=arguments.control_port,
     )
     stopped = asyncio.Event()
@@ -38,6 +39,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.exchange", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="HTTPS port of EWS (0: any free)")
+    parser.add_argument("--http-port", type=int, default=0, help="port of plain HTTP (0: any free)")
     parser.add_argument("--control-port", type=int, default=0, help="port of the control API (0: any free)")
     parser.add_argument("--user", default="EXAMPLE\\calendar", help="account that may sign in")
     parser.add_argument("--password", required=True)

@@ -14,16 +14,19 @@
     DELETE /subscriptions[?mailbox=WHO]                forgotten, as by a restart
     POST   /subscriptions/heartbeat[?mailbox=WHO]      a StatusEvent now
     POST   /subscriptions/error[?mailbox=WHO&code=…]   an error notification, after which they are gone
+    GET    /autodiscover                               the sites, and what was asked of them
+    PUT    /autodiscover                               {"sites": [SITE…]}: replaces all, or none
     GET    /statistics   DELETE /statistics            DELETE begins anew
     PUT    /account                                    {"user": …, "password": …}
 
 WHO is an address, an alias, or the local part of one. What is wrong is said in {"error": …} with 400 or 404.
-README.md has the seeds, appointments and faults.
+README.md has the seeds, appointments, faults and sites.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -71,6 +74,8 @@ def make_application(exchange: ExchangeSimulator) -> web.Application:
             web.delete("/subscriptions", api.lose_subscriptions),
             web.post("/subscriptions/heartbeat", api.send_heartbeats),
             web.post("/subscriptions/error", api.send_errors),
+            web.get("/autodiscover", api.get_sites),
+            web.put("/autodiscover", api.put_sites),
             web.get("/statistics", api.get_statistics),
             web.delete("/statistics", api.reset_statistics),
             web.put("/account", api.set_account),
@@ -169,6 +174,20 @@ class _Api:
         return web.json_response(
             {"count": self._exchange.subscriptions.send_errors(code, self._mailbox(request))}
         )
+
+    async def get_sites(self, request: web.Request) -> web.Response:
+        autodiscover = self._exchange.autodiscover
+        return web.json_response(
+            {
+                "sites": [site.write() for site in autodiscover.sites],
+                "asked": [asdict(asked) for asked in autodiscover.asked],
+            }
+        )
+
+    async def put_sites(self, request: web.Request) -> web.Response:
+        sites = (await request.json())["sites"]
+        self._exchange.autodiscover.publish(sites)
+        return web.json_response({"count": len(sites)})
 
     async def get_statistics(self, request: web.Request) -> web.Response:
         return web.json_response(self._exchange.statistics.write())

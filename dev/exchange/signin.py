@@ -11,7 +11,7 @@ import hashlib
 import os
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -41,25 +41,29 @@ class _Connection:
 class SignIn:
     """Signs connections in with one account's user (``DOMAIN\\user`` or ``user@domain``) and password.
 
-    ``extended_protection`` says whether a channel binding to ``certificate`` is ignored, checked where the
-    client sends one, or required.
+    ``extended_protection`` says whether a channel binding to one of ``certificates`` is ignored, checked
+    where the client sends one, or required.
     """
 
     def __init__(
         self,
         user: str,
         password: str,
-        certificate: x509.Certificate,
+        certificates: Iterable[x509.Certificate],
         statistics: Statistics,
         *,
         extended_protection: ExtendedProtection = "allow",
     ) -> None:
         self._extended_protection = extended_protection
-        self._binding = channel_binding(certificate)
         self._statistics = statistics
         self._connections: WeakKeyDictionary[asyncio.Transport, _Connection] = WeakKeyDictionary()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.bind(certificates)
         self.set_account(user, password)
+
+    def bind(self, certificates: Iterable[x509.Certificate]) -> None:
+        """Accept channel bindings to these certificates and to no others."""
+        self._bindings = {channel_binding(certificate) for certificate in certificates}
 
     def set_account(self, user: str, password: str) -> None:
         """Replace the account, as a change of password does. Signed-in connections stay so.
@@ -140,7 +144,7 @@ class SignIn:
     def _check_binding(self, token: bytes) -> None:
         """Raises ValueError for a channel binding that is wrong, or missing where one is required."""
         sent = sent_channel_binding(token[token.index(b"NTLMSSP\0") :])
-        if self._extended_protection == "off" or sent == self._binding:
+        if self._extended_protection == "off" or sent in self._bindings:
             return
         if sent != _NO_BINDING or self._extended_protection == "require":
             raise ValueError("channel binding")

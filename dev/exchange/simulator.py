@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import trustme
 from aiohttp import web
-from cryptography import x509
 
 from dev.exchange import control
 from dev.exchange.appointments import Occurrence, shift_on_the_wall, write_instant, zone_named
+from dev.exchange.autodiscover import Autodiscover
+from dev.exchange.certificates import Certificates
 from dev.exchange.clock import Clock, now_in_utc
 from dev.exchange.faults import Fault, Script, read_fault
 from dev.exchange.mailboxes import Directory, Mailbox, read_mailbox
@@ -46,6 +46,7 @@ class ExchangeSimulator:
         minute: float = 60.0,
         host: str = "localhost",
         port: int = 0,
+        http_port: int = 0,
         control_port: int = 0,
         xsd_dir: Path | None = None,
         clock: Clock = now_in_utc,
@@ -56,15 +57,17 @@ class ExchangeSimulator:
         self.directory = Directory()
         self.script = Script()
         self.subscriptions = Subscriptions(clock, self.statistics, minute=minute, limit=subscription_limit)
-        self._host, self._port, self._control_port = host, port, control_port
-        authority = trustme.CA()
-        self._server_certificate = authority.issue_cert(host, "127.0.0.1", "::1")
-        self.ca_pem = authority.cert_pem.bytes()
-        self.certificate_pem = self._server_certificate.cert_chain_pems[0].bytes()
-        certificate = x509.load_pem_x509_certificate(self.certificate_pem)
+        self._host, self._port, self._http_port, self._control_port = host, port, http_port, control_port
+        self._certificates = Certificates(host)
+        self.ca_pem, self.certificate_pem = self._certificates.ca_pem, self._certificates.pem
         self.sign_in = SignIn(
-            user, password, certificate, self.statistics, extended_protection=extended_protection
+            user,
+            password,
+            self._certificates.known,
+            self.statistics,
+            extended_protection=extended_protection,
         )
+        self.autodiscover = Autodiscover(self.directory, self.sign_in, self._certificates, version=version)
         self._endpoint = Endpoint(
             self.directory,
             self.subscriptions,
@@ -81,11 +84,11 @@ class ExchangeSimulator:
     async def __aenter__(self) -> Self:
         self.sign_in.open()
         await self.subscriptions.open()
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._server_certificate.configure_cert(tls)
         application = web.Application(client_max_size=16 * 1024 * 1024)
         application.router.add_route("*", PATH, self._endpoint.answer)
-        self._port = await self._listen(application, self._host, self._port, tls)
+        application.router.add_route("*", "/{path:.*}", self.autodiscover.answer)
+        self._port = await self._listen(application, self._host, self._port, self._certificates.context)
+        self._http_port = await self._listen(self._http_application(), self._host, self._http_port, None)
         self._control_port = await self._listen(
             control.make_application(self), "127.0.0.1", self._control_port, None
         )
@@ -118,6 +121,16 @@ class ExchangeSimulator:
         site = web.TCPSite(runner, "127.0.0.1" if host == "localhost" else host, port, ssl_context=tls)
         await site.start()
         return int(runner.addresses[0][1])
+
+    def _http_application(self) -> web.Application:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self.autodiscover.answer)
+        return application
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports on which every host name of autodiscover is served, by scheme; EWS is on https too."""
+        return {"https": self._port, "http": self._http_port}
 
     @property
     def ews_url(self) -> str:
