@@ -90,11 +90,13 @@ def _give_addresses(
     number: int, sip: str, first: str, last: str, team: str, address: str, domain: str
 ) -> Person:
     by_name, alias = f"{sip}@{domain}", address.replace("@", ".alias@")
+    # A user name like first.last would be somebody else's address.
+    others = (by_name,) if "." not in sip else ()
     match number:
         case 1:  # several addresses, of which Exchange does not know the first
-            return Person(sip, first, last, team, (f"{sip}@fax.{domain}", address), address, (by_name,))
+            return Person(sip, first, last, team, (f"{sip}@fax.{domain}", address), address, others)
         case 2:  # several in one field
-            return Person(sip, first, last, team, (f"{address}; {alias}",), address, (alias, by_name))
+            return Person(sip, first, last, team, (f"{address}; {alias}",), address, (alias, *others))
         case 3:  # without a mailbox
             return Person(sip, first, last, team, (address,), "")
         case 4:  # found by username@domain only
@@ -102,8 +104,8 @@ def _give_addresses(
         case 5:
             return Person(sip, first, last, team, (), by_name, h323_email=True)
         case 6:  # the PBX knows an alias only
-            return Person(sip, first, last, team, (alias,), address, (alias, by_name))
-    return Person(sip, first, last, team, (address,), address, (by_name,))
+            return Person(sip, first, last, team, (alias,), address, (alias, *others))
+    return Person(sip, first, last, team, (address,), address, others)
 
 
 def _name_uniquely(taken: Counter[str], *wishes: str) -> str:
