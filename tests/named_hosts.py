@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,6 @@ import httpcore
 import httpx
 
 from dev.exchange import ExchangeSimulator
-from shared.ews.transport import tls_context
 
 
 class Names(httpcore.AsyncNetworkBackend):
@@ -45,11 +45,10 @@ class Names(httpcore.AsyncNetworkBackend):
 
 def connect(exchange: ExchangeSimulator, names: Names | None = None) -> httpx.AsyncHTTPTransport:
     """A transport with one connection, for which the simulator's sites are the whole net."""
-    transport = httpx.AsyncHTTPTransport()
+    context = ssl.create_default_context(cadata=exchange.ca_pem.decode())
+    transport = httpx.AsyncHTTPTransport(verify=False)  # this pool is not used
     transport._pool = httpcore.AsyncConnectionPool(
-        ssl_context=tls_context(exchange.ca_pem.decode()),
-        max_connections=1,
-        network_backend=names or Names(exchange),
+        ssl_context=context, max_connections=1, network_backend=names or Names(exchange)
     )
     return transport
 

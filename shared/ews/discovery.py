@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from shared.errors import ExchangeError, ExchangeUnavailable
 from shared.ews.autodiscover import Discovery, parse_discovery, pox_request
@@ -25,6 +25,8 @@ MAX_REDIRECTIONS = 10
 
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
 _PATH = "/autodiscover/autodiscover"
+_LONGEST = 300
+_TOO_OFTEN = f"not followed: {MAX_REDIRECTIONS} redirections are enough"
 
 
 class Kind(StrEnum):
@@ -37,11 +39,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request, no redirection followed. POX is a POST with credentials, the others are GETs without."""
+    """One request, no redirection followed. POX is a POST with credentials, the others are GETs without.
+
+    ``by_http`` says that the way here began with a redirection over http, which nothing protected.
+    """
 
     kind: Kind
     url: str
     address: str
+    by_http: bool = field(default=False, compare=False)
 
     @property
     def body(self) -> bytes:
@@ -51,19 +57,26 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request that was made and, in a word or two, what came back."""
+    """One request that was made, in a word or two what came back, and what followed from it."""
 
+    kind: Kind
     url: str
     outcome: str
+    then: str
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The address of EWS. ``other`` says that it is not of the kind asked for, internal or external."""
+    """The address of EWS.
+
+    ``other`` says that it is not of the kind asked for, internal or external; ``by_http`` that the way to it
+    began with a redirection that nothing protected.
+    """
 
     url: str
     other: bool
     server_version: str | None
+    by_http: bool = False
 
 
 def _is_https(url: str | None) -> bool:
@@ -90,8 +103,8 @@ def choose(discovery: Discovery, *, internal: bool) -> Found | None:
 class Search:
     """Ask what ``next`` says, tell what came back with ``answer`` or ``fail``, until ``next`` is None.
 
-    Then ``found`` or ``error`` is set; ``steps`` tells what was tried. Raises MailboxError at once for an
-    address whose domain can't be one.
+    Then ``found`` or ``error`` is set; ``steps`` tells what was tried, what came back and why it went on.
+    Raises MailboxError at once for an address whose domain can't be one.
     """
 
     def __init__(self, address: str, *, internal: bool = False) -> None:
@@ -132,34 +145,38 @@ class Search:
         ask = self._asking()
         location = headers.get("location", "")
         if status in (301, 302, 303, 307, 308) and location:
-            self._redirect(ask, location)
+            self._redirect(ask, f"HTTP {status} to {_shown(location)}", location)
         elif ask.kind is Kind.REDIRECTION:
-            self._note(ask, f"HTTP {status}, no redirection")
+            self._note(ask, f"HTTP {status}", "passed over: http only counts as a redirection to https")
         elif status != 200:
             self.fail(http_failure(status, headers, b"", ask.url))
         else:
             try:
-                self._read(ask, parse_discovery(body))
+                discovery = parse_discovery(body)
             except ExchangeError as error:
                 self.fail(error)
+            else:
+                self._read(ask, discovery)
 
     def fail(self, error: ExchangeError) -> None:
         """The last request got no answer, or one that is of no use."""
         ask = self._asking()
-        self._note(ask, error.code)
         if error.code == "HTTP 401" and ask.kind is Kind.POX:
+            self._note(ask, error.code, "ended: no further host is given an account that was refused")
             self._refused = error
             self._waiting.clear()
+        else:
+            self._note(ask, error.code, "passed over")
 
     def _asking(self) -> Ask:
         if self._now is None:
             raise RuntimeError("nothing was asked")
         return self._now
 
-    def _note(self, ask: Ask, outcome: str) -> None:
-        self.steps.append(Step(ask.url, outcome))
+    def _note(self, ask: Ask, outcome: str, then: str) -> None:
+        self.steps.append(Step(ask.kind, ask.url, outcome, then))
 
-    def _begin(self, address: str) -> bool:
+    def _begin(self, address: str, *, by_http: bool = False) -> bool:
         """Plan the search for an address in place of what was planned; False where it is none."""
         domain = address.rpartition("@")[2]
         if not _DOMAIN.fullmatch(domain):
@@ -167,44 +184,75 @@ class Search:
         hosts = (f"autodiscover.{domain}", domain)
         self._waiting.clear()
         for host in hosts:
-            json = Ask(
-                Kind.JSON, f"https://{host}{_PATH}.json/v1.0/{quote(address, safe='@')}?Protocol=Ews", address
-            )
-            pox = Ask(Kind.POX, f"https://{host}{_PATH}.xml", address)
+            path = f"{_PATH}.json/v1.0/{quote(address, safe='@')}?Protocol=Ews"
+            json = Ask(Kind.JSON, f"https://{host}{path}", address, by_http)
+            pox = Ask(Kind.POX, f"https://{host}{_PATH}.xml", address, by_http)
             self._waiting += (pox, json) if self._internal else (json, pox)  # JSON knows no internal address
         self._waiting += (Ask(Kind.REDIRECTION, f"http://{host}{_PATH}.xml", address) for host in hosts)
         return True
 
-    def _redirect(self, ask: Ask, url: str) -> None:
-        try:
-            url = urljoin(ask.url, url)
-        except ValueError:
-            url = ""
-        follow = Ask(Kind.JSON if ask.kind is Kind.JSON else Kind.POX, url, ask.address)
-        if not _is_https(url):
-            self._note(ask, "redirected to no https address")
+    def _redirect(self, ask: Ask, outcome: str, url: str) -> None:
+        follow = Ask(
+            Kind.JSON if ask.kind is Kind.JSON else Kind.POX,
+            _absolute(ask.url, url),
+            ask.address,
+            ask.by_http or ask.kind is Kind.REDIRECTION,
+        )
+        if not _is_https(follow.url):
+            then = "not followed: it is no https address"
         elif follow in self._asked:
-            self._note(ask, f"redirected to {url}, which was asked before")
+            then = "not followed: it was asked before"
         elif self._redirections == MAX_REDIRECTIONS:
-            self._note(ask, "redirected once too often")
+            then = _TOO_OFTEN
         else:
             self._redirections += 1
-            self._note(ask, f"redirected to {url}")
             self._waiting.appendleft(follow)
+            then = "followed"
+        self._note(ask, outcome, then)
 
     def _read(self, ask: Ask, discovery: Discovery) -> None:
         target = discovery.redirect
         if discovery.error is not None:
-            self._note(ask, f"error {discovery.error}")
+            self._note(ask, f"error {_shown(discovery.error)}", "passed over")
         elif target is None:
-            self.found = choose(discovery, internal=self._internal)
-            self._note(ask, "found" if self.found else "no https address")
-            if self.found:
-                self._waiting.clear()
+            self._take(ask, discovery)
         elif "://" in target:
-            self._redirect(ask, target)
-        elif self._redirections == MAX_REDIRECTIONS:
-            self._note(ask, "redirected once too often")
+            self._redirect(ask, f"redirection to {_shown(target)}", target)
         else:
-            self._redirections += 1
-            self._note(ask, "redirected to another address" if self._begin(target) else "redirected nowhere")
+            then = _TOO_OFTEN
+            if self._redirections < MAX_REDIRECTIONS:
+                self._redirections += 1
+                begun = self._begin(target, by_http=ask.by_http)
+                then = "begun again with it" if begun else "not followed: it is no address"
+            self._note(ask, f"redirection to {_shown(target)}", then)
+
+    def _take(self, ask: Ask, discovery: Discovery) -> None:
+        found = choose(discovery, internal=self._internal)
+        if found is None:
+            self._note(ask, "no https address of EWS", "passed over")
+            return
+        self.found = replace(found, by_http=ask.by_http)
+        self._waiting.clear()
+        kinds = ("external", "internal") if self._internal else ("internal", "external")
+        then = f"taken, though {kinds[0]}: no {kinds[1]} address is offered" if found.other else "taken"
+        self._note(ask, f"EWS at {_shown(found.url)}", then)
+
+
+def _absolute(base: str, url: str) -> str:
+    """Where a redirection leads, written so that one place has one spelling; empty for what is no URL."""
+    try:
+        parts = urlsplit(urljoin(base, url))
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    if not host or parts.username is not None:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    host += f":{port}" if port not in (None, 443) else ""
+    return urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
+
+
+def _shown(url: str) -> str:
+    """What somebody else wrote, as a line of a trace may hold it."""
+    shortened = url if len(url) <= _LONGEST else f"{url[:_LONGEST]}…"
+    return shortened if shortened.isprintable() else ascii(shortened)

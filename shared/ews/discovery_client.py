@@ -8,6 +8,11 @@ from shared.errors import ExchangeError
 from shared.ews.discovery import Found, Kind, Search
 from shared.ews.transport import Transport, send
 
+_POX_HEADERS = {
+    "content-type": "text/xml; charset=utf-8",
+    "x-clientcanhandle": "ExHttpInfo",  # else the protocol EXHTTP is kept back
+}
+
 
 async def discover(search: Search, transport: Transport, client: httpx.AsyncClient) -> Found:
     """Carry the search through: POX by way of ``transport``, which signs in, the rest with ``client``.
@@ -17,7 +22,7 @@ async def discover(search: Search, transport: Transport, client: httpx.AsyncClie
     while (ask := search.next()) is not None:
         try:
             if ask.kind is Kind.POX:
-                answer = await transport.post(ask.url, {"content-type": "text/xml; charset=utf-8"}, ask.body)
+                answer = await transport.post(ask.url, _POX_HEADERS, ask.body)
             else:
                 answer = await send(client, ask.url, {}, b"", method="GET")
         except ExchangeError as error:

@@ -67,10 +67,11 @@ def test_asks_in_the_published_order() -> None:
         ("redirection", "http://autodiscover.example.com/autodiscover/autodiscover.xml"),
         ("redirection", "http://example.com/autodiscover/autodiscover.xml"),
     ]
-    assert [step.outcome for step in search.steps] == [
-        *["HTTP 404"] * 4,
-        *["HTTP 404, no redirection"] * 2,
+    assert [(step.outcome, step.then) for step in search.steps] == [
+        *[("HTTP 404", "passed over")] * 4,
+        *[("HTTP 404", "passed over: http only counts as a redirection to https")] * 2,
     ]
+    assert [(step.kind, step.url) for step in search.steps] == [(ask.kind, ask.url) for ask in asked]
     assert search.error is not None
     assert (type(search.error), search.error.code) == (ExchangeUnavailable, "NotDiscovered")
 
@@ -80,7 +81,7 @@ def test_the_first_address_ends_the_search() -> None:
     assert len(run(search, lambda _: (200, {}, JSON))) == 1
     assert search.found == Found(OUTSIDE, other=False, server_version=None)
     assert search.error is None
-    assert [step.outcome for step in search.steps] == ["found"]
+    assert [(step.outcome, step.then) for step in search.steps] == [(f"EWS at {OUTSIDE}", "taken")]
 
 
 def test_asks_pox_first_for_the_internal_address() -> None:
@@ -176,7 +177,62 @@ def test_follows_http_to_https_only_by_a_redirection(status: int) -> None:
         return 404, {}, b""
 
     assert len(run(search, world)) == 6
-    assert search.found is not None
+    assert search.found == Found(OUTSIDE, other=False, server_version=None, by_http=True)
+    assert search.steps[-2].outcome == f"HTTP {status} to {target}"
+    assert search.steps[-2].then == "followed"
+
+
+def test_says_after_an_unprotected_redirection_that_it_was_one_and_else_not() -> None:
+    by_http = Search(ADDRESS)
+
+    def detour(ask: Ask) -> tuple[int, Mapping[str, str], bytes]:
+        if ask.kind is Kind.REDIRECTION:
+            return 302, {"location": "https://first.example.org/"}, b""
+        if ask.url == "https://first.example.org/":
+            return 200, {}, redirect_address("anna@second.example")
+        return (200, {}, JSON) if "second.example" in ask.url else (404, {}, b"")
+
+    run(by_http, detour)
+    assert by_http.found is not None
+    assert by_http.found.by_http
+    lost = Search(ADDRESS)
+
+    def dead_end(ask: Ask) -> tuple[int, Mapping[str, str], bytes]:
+        if ask.url == "https://autodiscover.example.com/autodiscover/autodiscover.xml":
+            return 302, {"location": "https://first.example.org/"}, b""
+        return (200, {}, JSON) if "//example.com" in ask.url else (404, {}, b"")
+
+    run(lost, dead_end)
+    assert lost.found is not None
+    assert not lost.found.by_http
+
+
+def test_says_that_the_other_address_was_taken() -> None:
+    search = Search(ADDRESS, internal=True)
+    run(search, lambda _: (200, {}, pox_settings(protocol("EXPR", EwsUrl=OUTSIDE))))
+    assert search.steps[-1].then == "taken, though external: no internal address is offered"
+    search = Search(ADDRESS)
+    run(search, lambda _: (200, {}, pox_settings(protocol("EXCH", EwsUrl=INSIDE))))
+    assert search.steps[-1].then == "taken, though internal: no external address is offered"
+
+
+def test_one_place_has_one_spelling() -> None:
+    search = Search(ADDRESS)
+    here = "HTTPS://AutoDiscover.Example.com:443/autodiscover/autodiscover.xml#x"
+    run(search, lambda ask: (302, {"location": here}, b"") if ask.kind is Kind.POX else (404, {}, b""))
+    assert all(
+        step.then == "not followed: it was asked before" for step in search.steps if step.kind == "pox"
+    )
+    search = Search(ADDRESS)
+    ask_next(search)
+    search.answer(302, {"location": "https://[2001:db8::1]:8443/x?y"}, b"")
+    assert ask_next(search).url == "https://[2001:db8::1]:8443/x?y"
+
+
+def test_a_trace_holds_no_control_characters_and_has_bounds() -> None:
+    search = Search(ADDRESS)
+    run(search, lambda _: (200, {}, json.dumps({"ErrorCode": "\x1b[2J" + 1000 * "x"}).encode()))
+    assert all(step.outcome.isprintable() and len(step.outcome) < 400 for step in search.steps)
 
 
 @pytest.mark.parametrize(
@@ -232,14 +288,14 @@ def test_redirections_end_after_ten() -> None:
         return 302, {"location": f"https://hop{count}.example.org/"}, b""
 
     assert len(run(search, world)) == 16
-    assert sum("once too often" in step.outcome for step in search.steps) == 6
+    assert sum("10 redirections are enough" in step.then for step in search.steps) == 6
 
 
 def test_a_loop_ends() -> None:
     search = Search(ADDRESS)
     loop = PLAIN_XML.format("autodiscover.example.com")
     run(search, lambda _: (200, {}, redirect_to(loop)))
-    assert any("asked before" in step.outcome for step in search.steps)
+    assert any("asked before" in step.then for step in search.steps)
     assert len(search.steps) <= 16
 
 
@@ -273,7 +329,7 @@ def test_two_addresses_that_point_at_each_other_end() -> None:
         return 200, {}, redirect_address(f"x@d{count}.example")
 
     assert len(run(endless, further)) <= 17
-    assert "once too often" in endless.steps[-3].outcome
+    assert "redirections are enough" in endless.steps[-3].then
 
 
 @pytest.mark.parametrize(
@@ -334,6 +390,7 @@ class Account:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self.posted.append((url, body))
         assert headers["content-type"].startswith("text/xml")
+        assert headers["x-clientcanhandle"] == "ExHttpInfo"
         if isinstance(self.answer, ExchangeError):
             raise self.answer
         return self.answer
