@@ -25,6 +25,9 @@ ANSWER_TIMEOUT = 10.0
 WINDOW = 64
 """SetPresence requests under way at a time."""
 
+_FAREWELL = 2.0
+"""Seconds for closing the connection."""
+
 _IDENTITY = "pbx"
 _CLOSED = "The PBX closed the connection."
 
@@ -86,7 +89,12 @@ class PbxSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._connection.close()
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await self._connection.close()
+        except TimeoutError:
+            # The PBX has stopped reading; the library would wait for room to say good-bye.
+            self._connection.transport.abort()
         await self._reader
 
     async def sign_in(self, app: str, password: str) -> None:
@@ -269,7 +277,7 @@ async def open_session(link: PbxLink, *, patience: float = ANSWER_TIMEOUT) -> As
             ssl=_trust(link.certificate),
             compression=None,
             open_timeout=patience,
-            close_timeout=1,
+            close_timeout=_FAREWELL / 2,
             proxy=None,
             logger=_wire,
         )

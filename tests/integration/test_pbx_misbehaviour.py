@@ -24,7 +24,7 @@ MANY = [Assignment(f"{n:032x}", f"user{n}", "busy", "Meeting") for n in range(2 
 NOT_JSON = "The PBX sent something that is not JSON."
 
 
-async def refusal(script: Script, patience: float = 5.0) -> PbxUnavailable:
+async def refusal(script: Script, patience: float = 30.0) -> PbxUnavailable:
     async with scripted_pbx(script) as link:
         with pytest.raises(PbxUnavailable) as caught:
             async with open_session(link, patience=patience):
@@ -90,7 +90,7 @@ async def test_a_pbx_that_accepts_and_then_says_nothing_is_given_up() -> None:
         with pytest.raises(PbxUnavailable, match=r"^pbx\.address: no connection"):
             async with open_session(PbxLink(f"wss://{HOST}:{port}/x", "m", "a", "p"), patience=0.3):
                 pass
-        assert monotonic() - began < 4
+        assert monotonic() - began < 8
 
 
 @pytest.mark.parametrize(
@@ -304,12 +304,13 @@ async def test_an_error_code_that_is_no_number_is_kept_as_text() -> None:
 async def test_a_pbx_that_stops_reading_does_not_hold_the_sender() -> None:
     async def script(line: Line) -> None:
         await line.log_in()
-        line.socket.transport.pause_reading()
+        # Of the socket itself: the TLS layer above it would go on filling its own buffer.
+        line.socket.transport._ssl_protocol._transport.pause_reading()  # type: ignore[attr-defined]
 
-    notes = [Assignment(f"{n:032x}", "anna", "busy", "x" * 200_000) for n in range(WINDOW)]
+    notes = [Assignment(f"{n:032x}", "anna", "busy", "x" * 400_000) for n in range(WINDOW)]
     async with scripted_pbx(script) as link:
         began = monotonic()
         async with open_session(link, patience=0.5) as session:
             outcomes = await session.set_presences(notes)
             assert all(isinstance(outcome.error, PresenceRefused | PbxUnavailable) for outcome in outcomes)
-        assert monotonic() - began < 6
+        assert monotonic() - began < 15
