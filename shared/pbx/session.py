@@ -217,7 +217,7 @@ class PbxSession:
         except TimeoutError:
             return None
         except WebSocketException as error:
-            raise PbxUnavailable(self._end or _CLOSED) from error
+            raise PbxUnavailable(_CLOSED) from error
         finally:
             del self._waiting[key]
         if answer is None:
