@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 from unicodedata import combining, east_asian_width
@@ -20,10 +21,13 @@ from shared.state.health import Health
 from shared.state.storage import Storage
 from shared.state.users import UserStore
 
-_PER_USER = 0.15
+_PER_USER = 0.3
 """Seconds that the first synchronisation may take for each user, besides `_AT_LEAST`."""
 
 _AT_LEAST = 60.0
+_FEW, _STALE = 25, 30.0
+"""What is expected is found out again for a few users at once, for many after so many seconds."""
+
 _SYSTEMS = ("pbx", "exchange")
 
 
@@ -51,22 +55,22 @@ class Observer:
         """Wait for the first synchronisation, print the table, and tell whether every presence is right."""
         users = (await self._client.get(f"{self._stack.pbx_control}/users")).json()
         mailboxes = {user["guid"]: self._expectations.find_mailbox(_addresses(user)) for user in users}
-        deadline = asyncio.get_running_loop().time() + _AT_LEAST + _PER_USER * len(users)
-        wrong = set(mailboxes)
+        began = looked = monotonic()
+        expected = await self._expect(mailboxes)
         reported = 0
         while True:
             shown = await self._presences()
-            expected = await self._expect({guid: mailboxes[guid] for guid in wrong})
-            wrong = {
-                guid
-                for guid, expectation in expected.items()
-                if expectation is not None and not expectation.fits(shown[guid])
-            }
+            wrong = {guid for guid in mailboxes if not _fits(expected[guid], shown[guid])}
+            if wrong and (len(wrong) <= _FEW or monotonic() - looked > _STALE):
+                # Time has gone on since what is expected was found out.
+                looked = monotonic()
+                expected |= await self._expect({guid: mailboxes[guid] for guid in wrong})
+                wrong = {guid for guid in wrong if not _fits(expected[guid], shown[guid])}
             right = len(users) - len(wrong)
             if right - reported >= len(users) / 4 or not wrong:
                 say("synchronising", f"{right} of {len(users)} users")
                 reported = right
-            if not wrong or asyncio.get_running_loop().time() > deadline:
+            if not wrong or monotonic() - began > _AT_LEAST + _PER_USER * len(users):
                 break
             self._check_processes()
             await asyncio.sleep(0.3 + len(users) / 2000)
@@ -145,6 +149,10 @@ class Observer:
         for system in _SYSTEMS:
             if failure := failures.get(system.upper()):
                 print(f"{system.upper()} ! {failure}", flush=True)
+
+
+def _fits(expectation: Expectation | None, shown: dict[str, Any]) -> bool:
+    return expectation is None or expectation.fits(shown)
 
 
 def _addresses(user: dict[str, Any]) -> list[str]:
