@@ -92,6 +92,7 @@ class Services:
         self.throttle = Throttle(self.budget, self.users, self.health, now)
         self._read: tuple[float, Configuration] | None = None
         self._exchange: tuple[ExchangeSettings, NtlmLanes, ExchangeSource] | None = None
+        self._former: set[NtlmLanes] = set()
 
     async def configuration(self) -> Configuration:
         """The present configuration, at most `CONFIGURATION_LIFE` old."""
@@ -165,14 +166,14 @@ class Services:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._exchange is not None:
-            await self._exchange[1].aclose()
+        lanes = self._former | ({self._exchange[1]} if self._exchange else set())
+        await asyncio.gather(*(each.aclose() for each in lanes))
         await self.storage.close()
 
     def _source(self, settings: ExchangeSettings) -> ExchangeSource:
         if self._exchange is None or self._exchange[0] != settings:
             if self._exchange is not None:
-                asyncio.get_running_loop().call_later(_LINGER, _close, self._exchange[1])
+                self._retire(self._exchange[1])
             lanes = NtlmLanes(
                 settings.user,
                 settings.password.get_secret_value(),
@@ -189,7 +190,21 @@ class Services:
             self._exchange = (settings, lanes, source)
         return self._exchange[2]
 
+    def _retire(self, lanes: NtlmLanes) -> None:
+        """Close connections when the requests that use them are done."""
 
+        async def linger() -> None:
+            await asyncio.sleep(_LINGER)
+            await lanes.aclose()
+            self._former.discard(lanes)
+
+        self._former.add(lanes)
+        lingering = asyncio.create_task(linger())
+        _lingering.add(lingering)
+        lingering.add_done_callback(_lingering.discard)
+
+
+_lingering: set[asyncio.Task[None]] = set()
 _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Services] = WeakKeyDictionary()
 _lifetimes: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncIterator[Services]] = WeakKeyDictionary()
 
@@ -227,12 +242,3 @@ def _open_session(settings: PbxSettings) -> AbstractAsyncContextManager[PbxSessi
             settings.certificate,
         )
     )
-
-
-def _close(lanes: NtlmLanes) -> None:
-    closing = asyncio.ensure_future(lanes.aclose())
-    _closing.add(closing)
-    closing.add_done_callback(_closing.discard)
-
-
-_closing: set[asyncio.Future[None]] = set()
