@@ -16,6 +16,7 @@
     POST   /subscriptions/error[?mailbox=WHO&code=…]   an error notification, after which they are gone
     GET    /autodiscover                               the sites, and what was asked of them
     PUT    /autodiscover                               {"sites": [SITE…]}: replaces all, or none
+    GET    /limits      PUT    /limits                 {"total": …, "per_mailbox": …, "signal": FAULT}
     GET    /statistics   DELETE /statistics            DELETE begins anew
     PUT    /account                                    {"user": …, "password": …}
 
@@ -76,6 +77,8 @@ def make_application(exchange: ExchangeSimulator) -> web.Application:
             web.post("/subscriptions/error", api.send_errors),
             web.get("/autodiscover", api.get_sites),
             web.put("/autodiscover", api.put_sites),
+            web.get("/limits", api.get_limits),
+            web.put("/limits", api.put_limits),
             web.get("/statistics", api.get_statistics),
             web.delete("/statistics", api.reset_statistics),
             web.put("/account", api.set_account),
@@ -188,6 +191,13 @@ class _Api:
         sites = (await request.json())["sites"]
         self._exchange.autodiscover.publish(sites)
         return web.json_response({"count": len(sites)})
+
+    async def get_limits(self, request: web.Request) -> web.Response:
+        return web.json_response(self._exchange.limits.write())
+
+    async def put_limits(self, request: web.Request) -> web.Response:
+        data: dict[str, Any] = await request.json()
+        return web.json_response(self._exchange.set_limits(**data).write())
 
     async def get_statistics(self, request: web.Request) -> web.Response:
         return web.json_response(self._exchange.statistics.write())

@@ -14,6 +14,7 @@ from lxml import etree
 from dev.exchange.faults import Fault, Script
 from dev.exchange.folders import find_folders, get_folder, sync_folder_hierarchy
 from dev.exchange.items import convert_ids, find_item, get_item
+from dev.exchange.limits import Limits, Pauses
 from dev.exchange.mailboxes import Directory, Mailbox
 from dev.exchange.names import resolve_names
 from dev.exchange.push import Subscriptions
@@ -24,7 +25,6 @@ from dev.exchange.statistics import Statistics
 from dev.exchange.xsd import load_schema
 
 PATH = "/EWS/Exchange.asmx"
-CONCURRENT_PER_MAILBOX = 27
 COOKIE = "X-BackEndCookie"
 LOGIN_PAGE = (
     "<!DOCTYPE html><html><head><title>Sign in</title></head>"
@@ -59,6 +59,8 @@ class Endpoint:
         self._statistics = statistics
         self._version = version
         self._account_mailbox = account_mailbox
+        self._pauses = Pauses()
+        self.limits = Limits()
         self._schema = load_schema(xsd_dir) if xsd_dir else None
         self._concurrent: Counter[str] = Counter()
         self._operations: dict[str, Operation] = {
@@ -96,10 +98,13 @@ class Endpoint:
     async def _answer_read(self, request: web.Request, parsed: Request) -> web.StreamResponse:
         address = parsed.identity[1].lower() if parsed.identity else None
         self._statistics.operations[parsed.operation] += 1
+        self._statistics.premature += self._pauses.is_on()
         if address:
             self._statistics.mailboxes[address] += 1
             self._statistics.missing_anchors += "X-AnchorMailbox" not in request.headers
         with self._occupy(address):
+            if signal := self.limits.judge(self._concurrent, address):
+                return await self._replace(request, signal, parsed.operation)
             replacement = None
             for fault in self._script.strike(address, parsed.operation):
                 if fault.kind == "delay":
@@ -111,8 +116,6 @@ class Endpoint:
                 return await self._replace(request, replacement, parsed.operation)
             try:
                 caller = self._identify(parsed)
-                if address and self._concurrent[address] > CONCURRENT_PER_MAILBOX:
-                    raise ServerFault("ErrorExceededConnectionCount")
                 messages = self._operations[parsed.operation](parsed.body, caller, self._directory)
             except ServerFault as fault_:
                 return self._fault(fault_)
@@ -177,6 +180,7 @@ class Endpoint:
     async def _replace(self, request: web.Request, fault: Fault, operation: str) -> web.StreamResponse:
         """What a scripted fault answers in place of Exchange."""
         self._statistics.faults[fault.kind] += 1
+        self._pauses.note(fault)
         if fault.kind == "status":
             if fault.status == 401:
                 return unauthorized()

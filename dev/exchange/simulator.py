@@ -18,6 +18,7 @@ from dev.exchange.autodiscover import Autodiscover
 from dev.exchange.certificates import Certificates
 from dev.exchange.clock import Clock, now_in_utc
 from dev.exchange.faults import Fault, Script, read_fault
+from dev.exchange.limits import Limits, read_limits
 from dev.exchange.mailboxes import Directory, Mailbox, read_mailbox
 from dev.exchange.push import Subscriptions
 from dev.exchange.server import PATH, Endpoint
@@ -201,6 +202,16 @@ class ExchangeSimulator:
         if details.get("mailbox"):
             details["mailbox"] = self.directory.named(details["mailbox"]).address
         return self.script.add(read_fault({"kind": kind, **details}))
+
+    @property
+    def limits(self) -> Limits:
+        """How many requests may be under way."""
+        return self._endpoint.limits
+
+    def set_limits(self, **limits: Any) -> Limits:
+        """Throttle from now on (see dev.exchange.limits); ``signal`` is a fault's data. Raises ValueError."""
+        self._endpoint.limits = read_limits(limits)
+        return self.limits
 
     def remove_faults(self) -> None:
         self.script.remove()

@@ -16,7 +16,8 @@ class Statistics:
     connections that signed in, ``refused_sign_ins`` wrong passwords, accounts or channel bindings.
     ``missing_anchors`` counts impersonated requests without ``X-AnchorMailbox``, ``foreign_cookies`` those
     that carried a cookie of another mailbox. ``codes`` counts faults and errors answered, ``faults`` the
-    scripted ones that struck.
+    scripted ones that struck. ``premature`` counts requests that came before the time that a busy signal had
+    named, but for those that were on their way then.
     """
 
     requests: int = 0
@@ -28,6 +29,7 @@ class Statistics:
     foreign_cookies: int = 0
     max_concurrent: int = 0
     max_concurrent_of_one_mailbox: int = 0
+    premature: int = 0
     notifications: int = 0
     failed_notifications: int = 0
     dropped_subscriptions: int = 0

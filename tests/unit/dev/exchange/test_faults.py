@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import httpx
@@ -138,11 +139,11 @@ async def test_too_many_requests_for_one_mailbox_exceed_its_budget(exchange: Exc
     clients = [Client(exchange) for _ in range(29)]
     for client in clients:
         await client.__aenter__()
-    codes = await asyncio.gather(*(client.ask(FIND) for client in clients))
+    answers = await asyncio.gather(*(client.ask(FIND) for client in clients))
     for client in clients:
         await client.__aexit__(None, None, None)
-    assert {code(answer) for answer in codes} == {"ErrorExceededConnectionCount", "NoError"}
-    assert exchange.statistics.max_concurrent_of_one_mailbox == exchange.statistics.max_concurrent == 29
+    assert Counter(map(code, answers)) == {"ErrorExceededConnectionCount": 2, "NoError": 27}
+    assert exchange.statistics.max_concurrent_of_one_mailbox == exchange.statistics.max_concurrent > 27
 
 
 @pytest.mark.parametrize(
