@@ -2,7 +2,7 @@
 
 from dev.entra.directory import Account, Application, Directory, Secret, Tenant
 from dev.entra.faults import Fault
-from dev.entra.keys import InvalidToken, claims_of
+from dev.entra.keys import InvalidToken, SigningKey, claims_of
 from dev.entra.simulator import EntraSimulator
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Fault",
     "InvalidToken",
     "Secret",
+    "SigningKey",
     "Tenant",
     "claims_of",
 ]

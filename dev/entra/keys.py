@@ -19,7 +19,7 @@ class InvalidToken(Exception):
 
 
 class SigningKey:
-    """An RSA key, new in every simulator."""
+    """A new RSA key."""
 
     def __init__(self) -> None:
         self._private = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -38,7 +38,8 @@ class EntraSimulator:
             assert entra.statistics.tokens["client_credentials"] == 1
 
     ``port`` and ``control_port`` 0 take free ones. ``directory`` may be changed while it runs, as may
-    ``grants.token_life`` (seconds) and ``faults``. ``now`` is the time in seconds since 1970.
+    ``grants.token_life`` (seconds) and ``faults``. ``key`` signs the tokens, a new one if none is
+    given. ``now`` is the time in seconds since 1970.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class EntraSimulator:
         *,
         port: int = 0,
         control_port: int = 0,
+        key: SigningKey | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.directory = directory or Directory.small()
@@ -54,7 +56,7 @@ class EntraSimulator:
         self.statistics = Statistics()
         self.port = port
         self.control_port = control_port
-        self.key = SigningKey()
+        self.key = key or SigningKey()
         self._now = now
         self.grants = Grants(self.directory, self.key, self.statistics, "", now)
         self._authority = trustme.CA()

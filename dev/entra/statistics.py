@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -24,4 +24,4 @@ class Statistics:
     most_at_once: int = 0
 
     def describe(self) -> dict[str, Any]:
-        return asdict(self)
+        return {counter.name: getattr(self, counter.name) for counter in fields(self)}
