@@ -24,6 +24,9 @@ ADMIN = "PbxAdminApi"
 CONTACT = "calendar:"
 """The contact whose presence calendar applications set; others are never touched."""
 
+_PERSONS = ("", "executive")
+"""Kinds of user objects that are people: ordinary ones, and those whom a secretary answers for."""
+
 # guid first: a deletion may carry the first column only.
 _COLUMNS = ("guid", "h323", "cn", "dn", "loc", "h323-email", "pseudo", "apps", "emails", "grps")
 _GUID = re.compile(r"[0-9a-f]{32}")
@@ -99,7 +102,7 @@ def replicate_start(src: str) -> str:
             "add": False,
             "del": False,
             "columns": {column: {} for column in _COLUMNS},
-            "pseudo": ["", "executive"],
+            "pseudo": list(_PERSONS),
         }
     )
 
@@ -163,7 +166,7 @@ def read_row(answer: Answer) -> TableRow | None:
     if not _GUID.fullmatch(guid):
         raise PbxUnavailable("The PBX sent a user whose guid is not 32 hex digits.")
     sip = _string(columns, "h323")
-    if answer.type == "ReplicateDel" or not sip or columns.get("pseudo"):
+    if answer.type == "ReplicateDel" or not sip or columns.get("pseudo", "") not in _PERSONS:
         return TableRow(guid, None)
     addresses = [
         address.strip()

@@ -123,11 +123,13 @@ def test_an_addition_or_change_is_a_whole_row(mt: str) -> None:
     assert row_of({"guid": GUID, "h323": "user0"}, mt) == TableRow(GUID, User(GUID, "user0"))
 
 
-@pytest.mark.parametrize(
-    "columns", [{"h323": "boss", "pseudo": "executive"}, {"h323": "t", "pseudo": "trunk"}]
-)
+@pytest.mark.parametrize("columns", [{"h323": "t", "pseudo": "trunk"}, {"h323": "w", "pseudo": "waiting"}])
 def test_what_is_no_ordinary_user_is_nobody(columns: dict[str, str]) -> None:
     assert row_of({"guid": GUID} | columns) == TableRow(GUID, None)
+
+
+def test_an_executive_is_a_user_too() -> None:
+    assert user_of(pseudo="executive") == User(GUID, "user0")
 
 
 def test_an_empty_pseudo_is_an_ordinary_user() -> None:
