@@ -1,12 +1,13 @@
 """The app settings of the deployment."""
 
+import base64
+
 import pytest
-from cryptography.fernet import Fernet
 
 from shared.errors import InvalidSettings
 from shared.settings import Environment
 
-KEY, FORMER_KEY = (Fernet.generate_key().decode() for _ in range(2))
+KEY, FORMER_KEY = (base64.urlsafe_b64encode(letter * 32).decode() for letter in (b"a", b"b"))
 STORAGE = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c3RvcmFnZQ==;EndpointSuffix=x"
 APP_SETTINGS = {
     "AzureWebJobsStorage": STORAGE,
