@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.errors import StateConflict
 from shared.state.budget import FIRST, HIGHEST, LOWEST, Budget
 from shared.state.storage import Storage
 from shared.sync.interfaces import Grant, Pause
@@ -122,6 +123,20 @@ async def test_a_minute_with_a_pause_in_it_is_not_quiet(budget: Budget) -> None:
 
 async def test_nobody_is_asked_for_is_nobody_granted(budget: Budget) -> None:
     assert isinstance(await budget.acquire(0, NOW), Pause)
+
+
+async def test_who_never_gets_through_waits_or_says_so(
+    budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = await take(budget)
+
+    async def conflict(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(budget, "_write", conflict)
+    assert await budget.acquire(1, NOW) == Pause(2 * SECOND)
+    with pytest.raises(StateConflict, match="Too many workers"):
+        await budget.release(grant, NOW, None)
 
 
 async def test_reset_forgets_pauses_and_slots(budget: Budget) -> None:
