@@ -8,11 +8,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from shared.auth.entra import ANY_ORGANIZATION, Access, Pause, Registration, Wire, open_application, utc_now
+from shared.auth.entra import (
+    ANY_ORGANIZATION,
+    Pause,
+    Registration,
+    Wire,
+    access_in,
+    open_application,
+    utc_now,
+)
 from shared.auth.refusals import RARELY, Meaning, refusal_of
+from shared.auth.sign_in import Access
 from shared.errors import ExchangeError, ExchangeUnavailable, SettingsError, SignInRefused
 
 
@@ -73,7 +82,7 @@ class ApplicationTokens:
         result = self._application.acquire_token_for_client(self._registration.scopes)
         if "access_token" not in result:
             raise application_error(result)
-        return Access(result["access_token"], asked + timedelta(seconds=int(result["expires_in"])))
+        return access_in(result, asked)
 
 
 def application_error(result: dict[str, Any]) -> ExchangeError:

@@ -19,9 +19,9 @@ from typing import Any
 
 import msal  # type: ignore[import-untyped]
 
-from shared.auth.entra import Access, Pause, Registration, Wire, open_application, utc_now
+from shared.auth.entra import Pause, Registration, Wire, access_in, open_application, utc_now
 from shared.auth.refusals import RARELY, SOON, Meaning, Refusal, refusal_of
-from shared.auth.sign_in import Held, SignIn, SignInStore
+from shared.auth.sign_in import Access, Held, SignIn, SignInStore
 from shared.errors import ExchangeError, ExchangeUnavailable, SettingsError, SignInRefused, StateConflict
 
 FLOW_LIFE = timedelta(minutes=10)
@@ -135,9 +135,9 @@ class DelegatedTokens:
             if held.sign_in.refused:
                 raise _ended(held.sign_in.refused)
             now = self._now()
-            access = self._stored_access(held.sign_in)
-            if access and access.serves(now, refused):
-                return access
+            self._check_ours(held.sign_in)
+            if held.sign_in.access and held.sign_in.access.serves(now, refused):
+                return held.sign_in.access
             if held.claimed_until and now < held.claimed_until:
                 await asyncio.sleep(_POLL)
                 continue
@@ -147,39 +147,36 @@ class DelegatedTokens:
                 await self._store.replace(claimed, renewed)
             except StateConflict:
                 continue  # another instance was first, or somebody signed in or revoked meanwhile
-            if renewed.refused:
-                raise _ended(renewed.refused)
+            if renewed.access:
+                return renewed.access
+            raise _ended(renewed.refused)
         raise ExchangeUnavailable("SignInBusy", "Another instance renews the tokens. Wait.", retry_after=SOON)
 
-    def _stored_access(self, sign_in: SignIn) -> Access | None:
-        """The access token that is kept. Raises SignInRefused where there is none of this registration."""
+    def _check_ours(self, sign_in: SignIn) -> None:
+        """Raises SignInRefused for a sign-in to another registration."""
         cache = msal.SerializableTokenCache()
         cache.deserialize(sign_in.cache)
-        kinds = cache.CredentialType
         ours = {
             "client_id": self._registration.client_id,
             "environment": self._registration.environment,
         }
-        if not list(cache.search(kinds.REFRESH_TOKEN, query=ours)):
+        if not list(cache.search(cache.CredentialType.REFRESH_TOKEN, query=ours)):
             raise _not_signed_in()
-        found = next(cache.search(kinds.ACCESS_TOKEN, query=ours), None)
-        return (
-            Access(found["secret"], datetime.fromtimestamp(int(found["expires_on"]), UTC)) if found else None
-        )
 
     async def _renew(self, held: Held) -> SignIn:
         """The sign-in with new tokens, or with the code that ended it."""
         try:
-            refusal = await asyncio.to_thread(self._refresh, held.sign_in.cache)
-            if refusal and refusal.meaning is not Meaning.SIGN_IN:
-                raise refusal.error()
+            outcome = await asyncio.to_thread(self._refresh, held.sign_in.cache)
+            if isinstance(outcome, Refusal) and outcome.meaning is not Meaning.SIGN_IN:
+                raise outcome.error()
         except ExchangeError as error:
             self._pause.begin(error)
             await self._store.replace(held, held.sign_in)
             raise
-        if refusal:
-            return replace(held.sign_in, cache="", refused=refusal.code)
-        return replace(held.sign_in, cache=self._cache.serialize(), renewed_at=self._now())
+        if isinstance(outcome, Refusal):
+            return replace(held.sign_in, access=None, cache="", refused=outcome.code)
+        cache = self._cache.serialize()
+        return replace(held.sign_in, access=outcome, cache=cache, renewed_at=self._now())
 
     # ---- in threads, one at a time
 
@@ -199,6 +196,7 @@ class DelegatedTokens:
         return flow
 
     def _redeem(self, flow: dict[str, Any], answer: dict[str, str]) -> SignIn:
+        asked = self._now()
         self._cache.deserialize("")
         try:
             result = self._open().acquire_token_by_auth_code_flow(flow, answer)
@@ -215,10 +213,11 @@ class DelegatedTokens:
             )
         now = self._now()
         account = str(result.get("id_token_claims", {}).get("preferred_username", ""))
-        return SignIn(account, now, now, self._cache.serialize())
+        return SignIn(account, now, now, access_in(result, asked), self._cache.serialize())
 
-    def _refresh(self, cache: str) -> Refusal | None:
-        """Renew the tokens in the cache; why not, if Entra ID refuses."""
+    def _refresh(self, cache: str) -> Access | Refusal:
+        """Renew the tokens in the cache; or why not, if Entra ID refuses."""
+        asked = self._now()
         application = self._open()
         self._cache.deserialize(cache)
         account = next(iter(application.get_accounts()), None)
@@ -227,7 +226,7 @@ class DelegatedTokens:
         )
         if result is None:
             raise _not_signed_in()
-        return None if "access_token" in result else refusal_of(result)
+        return access_in(result, asked) if "access_token" in result else refusal_of(result)
 
 
 def _not_signed_in() -> SignInRefused:

@@ -23,15 +23,13 @@ import msal  # type: ignore[import-untyped]
 from shared.auth.certificate import read_certificate
 from shared.auth.clouds import Cloud
 from shared.auth.refusals import RARELY, SOON, refusal_of
+from shared.auth.sign_in import Access
 from shared.errors import ExchangeError, ExchangeUnavailable, SettingsError, SignInRefused
 
 logging.getLogger("msal").setLevel(logging.CRITICAL)  # it logs answers, and with them tokens
 
 ANY_ORGANIZATION = "organizations"
 """The tenant to sign in at where accounts of several organizations may."""
-
-MARGIN = timedelta(minutes=5)
-"""A token is replaced that long before its end."""
 
 
 def utc_now() -> datetime:
@@ -94,16 +92,9 @@ class Registration:
         return self.secret
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """An access token and its end."""
-
-    token: str = field(repr=False)
-    ends: datetime
-
-    def serves(self, now: datetime, refused: str) -> bool:
-        """Whether it can still be used, and has not been refused."""
-        return self.token != refused and now < self.ends - MARGIN
+def access_in(result: Mapping[str, Any], asked: datetime) -> Access:
+    """The access token of an answer to a request that was sent at ``asked``."""
+    return Access(result["access_token"], asked + timedelta(seconds=int(result["expires_in"])))
 
 
 class Pause:

@@ -147,19 +147,20 @@ _WORDS: dict[str, _Row] = {
     "temporarily_unavailable": _BUSY,
 }
 
-_CODE = re.compile(r"\bAADSTS(\d{5,8})\b")
+_CODE = re.compile(r"\bAADSTS(\d{5,8})\b", re.ASCII)
+_WORD = re.compile(r"[a-z_]{1,40}")
 
 
 def refusal_of(answer: Mapping[str, Any]) -> Refusal:
     """What an OAuth error answer means: ``error``, and ``error_codes`` or AADSTS in ``error_description``."""
     listed = answer.get("error_codes")
-    codes = [code for code in listed if isinstance(code, int)] if isinstance(listed, list) else []
+    codes = [code for code in listed if type(code) is int and code > 0] if isinstance(listed, list) else []
     codes += [int(code) for code in _CODE.findall(str(answer.get("error_description", "")))]
     known = next((code for code in codes if code in _CODES), None)
     if known is not None:
         return Refusal(f"AADSTS{known}", *_CODES[known])
     word = str(answer.get("error", ""))
-    code = f"AADSTS{codes[0]}" if codes else word if word.isidentifier() else "SignIn"
+    code = f"AADSTS{codes[0]}" if codes else word if _WORD.fullmatch(word) else "SignIn"
     if word in _WORDS:
         return Refusal(code, *_WORDS[word])
     return Refusal(

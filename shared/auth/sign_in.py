@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
+
+MARGIN = timedelta(minutes=5)
+"""A token is replaced that long before its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An access token and its end."""
+
+    token: str = field(repr=False)
+    ends: datetime
+
+    def serves(self, now: datetime, refused: str) -> bool:
+        """Whether it can still be used, and has not been refused."""
+        return self.token != refused and now < self.ends - MARGIN
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
     """Who signed in and when (UTC), when the tokens were last renewed, and why they are no longer.
 
-    ``cache`` holds the tokens as MSAL writes them. ``refused`` is the code of the refusal that ended the
-    sign-in, empty while it lasts.
+    ``access`` is the access token; ``cache`` holds what MSAL needs to renew it. ``refused`` is
+    the code of the refusal that ended the sign-in, empty while it lasts.
     """
 
     account: str
     signed_in_at: datetime
     renewed_at: datetime
+    access: Access | None = None
     cache: str = field(default="", repr=False)
     refused: str = ""
 

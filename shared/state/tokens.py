@@ -9,7 +9,7 @@ from typing import Any
 
 from azure.core import MatchConditions
 
-from shared.auth.sign_in import Held, SignIn
+from shared.auth.sign_in import Access, Held, SignIn
 from shared.cipher import Cipher
 from shared.errors import StateConflict
 from shared.state.storage import Storage, read_instant, write_instant
@@ -107,6 +107,7 @@ def _written(sign_in: SignIn) -> str:
             "account": sign_in.account,
             "signed_in_at": write_instant(sign_in.signed_in_at),
             "renewed_at": write_instant(sign_in.renewed_at),
+            "access": sign_in.access and [sign_in.access.token, write_instant(sign_in.access.ends)],
             "cache": sign_in.cache,
             "refused": sign_in.refused,
         }
@@ -115,10 +116,12 @@ def _written(sign_in: SignIn) -> str:
 
 def _read(text: str) -> SignIn:
     values = json.loads(text)
+    access = values["access"]
     return SignIn(
         values["account"],
         datetime.fromisoformat(values["signed_in_at"]),
         datetime.fromisoformat(values["renewed_at"]),
+        Access(access[0], datetime.fromisoformat(access[1])) if access else None,
         values["cache"],
         values["refused"],
     )
