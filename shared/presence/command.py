@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import IO
 
 from shared.presence.checks import Fault, FieldError
@@ -18,15 +18,17 @@ _MARK = b"\xef\xbb\xbf"
 """A byte order mark, with which some systems begin a file."""
 
 
-def run(arguments: Sequence[str], lines: Iterable[bytes], output: IO[bytes]) -> int:
+def run(
+    arguments: Sequence[str], lines: Iterable[bytes], output: IO[bytes], clock: Callable[[], datetime]
+) -> int:
     """Answer every line with a line and return the exit status: 1 if a line was bad, else 0.
 
-    Raises SystemExit (2) when the arguments are wrong.
+    ``clock`` tells the present instant where the arguments don't. Raises SystemExit (2) for wrong arguments.
     """
     parser = _make_parser()
     options = parser.parse_args(arguments)
     if options.read is not None:
-        return _run_reading(parser, options, lines, output)
+        return _run_reading(parser, options, lines, output, clock)
     if options.timezone is not None or options.now is not None:
         parser.error("--timezone and --now belong to --read; when composing they are in each line.")
     return _run_composing(lines, output)
@@ -60,7 +62,11 @@ def _run_composing(lines: Iterable[bytes], output: IO[bytes]) -> int:
 
 
 def _run_reading(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, lines: Iterable[bytes], output: IO[bytes]
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    lines: Iterable[bytes],
+    output: IO[bytes],
+    clock: Callable[[], datetime],
 ) -> int:
     if options.timezone is None:
         parser.error("--timezone: missing. Name the reader's time zone, such as Europe/Berlin.")
@@ -72,7 +78,7 @@ def _run_reading(
         parser.error(str(error))
     for line in _strip(lines):
         parsed = read(line.decode(errors="replace"))
-        sentence = render(parsed, options.read, zone, now or datetime.now(UTC))
+        sentence = render(parsed, options.read, zone, now or clock())
         output.write(sentence.encode() + b"\n")
         output.flush()
     return 0

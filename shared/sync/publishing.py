@@ -17,10 +17,10 @@ from shared.sync.trouble import add_failure, find_pause
 
 _log = logging.getLogger(__name__)
 
-PAGE = 512
+PAGE = 256
 """Presences taken from the outbox at a time."""
 
-_LEASE = timedelta(minutes=1)
+_LEASE = timedelta(minutes=2)
 _MOMENT = timedelta(seconds=1)
 _RECONNECTIONS = (0.5, 1.0, 2.0)
 """Seconds before each of the attempts to connect anew; after them the next minute tries again."""

@@ -85,3 +85,17 @@ async def test_subscribes() -> None:
 async def test_what_fails_is_told() -> None:
     with pytest.raises(MailboxError):
         await Exchange().source().find_mailbox("no address")
+
+
+class Stranger:
+    """A transport behind which no candidate has a mailbox of its own."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        return Answer(500, {}, messages.fault("ErrorNonExistentMailbox"))
+
+
+async def test_a_candidate_who_can_not_resolve_itself_has_no_mailbox_under_that_address() -> None:
+    client = ExchangeClient("https://mail.example.com/EWS/Exchange.asmx", Stranger())
+    assert await ExchangeSource(client, True, 30).find_mailbox("alias@example.com") is None
+    with pytest.raises(MailboxError):
+        await ExchangeSource(client, False, 30).find_mailbox("alias@example.com")

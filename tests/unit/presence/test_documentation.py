@@ -6,6 +6,7 @@ import io
 import re
 import shlex
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ import pytest
 from shared.model import Appointment, Response, Sensitivity, ShowAs
 from shared.presence import ActivityMapping, Omission, PresenceRules, Rule, languages
 from shared.presence.command import run
+
+
+def present() -> datetime:
+    return datetime(2017, 8, 21, 6, tzinfo=UTC)
+
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "presence-note.md").read_text("utf-8")
 SESSIONS = re.findall(
@@ -41,7 +47,7 @@ def test_every_example_is_run() -> None:
 def test_an_example_of_the_command_answers_as_written(command: str, given: str, answered: str) -> None:
     python, module, name, *arguments = shlex.split(command)
     output = io.BytesIO()
-    status = run(arguments, given.encode().splitlines(keepends=True), output)
+    status = run(arguments, given.encode().splitlines(keepends=True), output, present)
 
     assert (python, module, name) == ("python", "-m", "shared.presence")
     assert output.getvalue().decode() == answered
@@ -53,7 +59,7 @@ def test_the_help_is_the_commands(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "110")
     with pytest.raises(SystemExit) as caught:
-        run(["--help"], [], io.BytesIO())
+        run(["--help"], [], io.BytesIO(), present)
 
     assert caught.value.code == 0
     assert capsys.readouterr().out == HELP[0]
