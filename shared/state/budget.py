@@ -65,6 +65,11 @@ class Budget:
                 return Grant(slots)
         return Pause(_FULL)
 
+    async def pause(self, now: datetime) -> Pause | None:
+        """How long Exchange wants to be left alone, whoever was told so; None where it does not."""
+        not_before = (await self._read(now)).not_before
+        return Pause(not_before - now) if not_before is not None and not_before > now else None
+
     async def release(self, grant: Grant, now: datetime, pause: timedelta | None) -> None:
         """Give slots back; ``pause`` is how long Exchange wants to be left alone, None after a success."""
         for _ in range(_ATTEMPTS):
@@ -73,7 +78,9 @@ class Budget:
             state = replace(state, slots=left)
             if pause is not None:
                 not_before = max(now + pause, state.not_before or now)
-                limit = max(LOWEST, state.limit // 2)
+                # Several that were under way together are told the same; that halves the limit once.
+                told = state.not_before is not None and state.not_before > now
+                limit = state.limit if told else max(LOWEST, state.limit // 2)
                 state = replace(state, not_before=not_before, limit=limit, changed_at=now)
             elif state.limit < HIGHEST and now - state.changed_at >= _QUIET:
                 state = replace(state, limit=state.limit + 1, changed_at=now)

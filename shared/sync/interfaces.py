@@ -71,6 +71,9 @@ class Budget(Protocol):
     async def acquire(self, wanted: int, now: datetime) -> Grant | Pause:
         """Up to ``wanted`` slots, at least one, or how long to wait."""
 
+    async def pause(self, now: datetime) -> Pause | None:
+        """How long Exchange wants to be left alone, whoever was told so; None where it does not."""
+
     async def release(self, grant: Grant, now: datetime, pause: timedelta | None) -> None:
         """Give slots back; ``pause`` is how long Exchange wants to be left alone, None after a success."""
 

@@ -11,13 +11,16 @@ from datetime import timedelta
 
 from shared.errors import CalendarError, ExchangeUnavailable, StateConflict
 from shared.model import CalendarUser, Failure
-from shared.sync.interfaces import Budget, Clock, Health, Pause, Users
+from shared.sync.interfaces import Budget, Clock, Grant, Health, Pause, Users
 from shared.sync.trouble import add_failure, find_pause
 
 _log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Requests that one message may have under way."""
+
+_LONGEST = timedelta(minutes=2)
+"""After which a grant begins no further user: its slots end after five minutes, and a reading takes time."""
 
 _CROWDED = timedelta(seconds=5)
 """After which a user whose record others keep changing is tried again."""
@@ -61,33 +64,48 @@ class Throttle:
             for guid in guids:
                 rest.add(guid, delay)
             return rest
+        begun = self.clock()
         waiting = list(reversed(guids))
-        stopped: list[ExchangeUnavailable] = []
+        stopped: list[timedelta] = []  # for how long the rest must wait, once nobody begins another user
+        failed: list[ExchangeUnavailable] = []
 
         async def work() -> None:
             while waiting and not stopped:
+                # Another instance may have been told to wait.
+                if (pause := await self.budget.pause(self.clock())) is not None:
+                    stopped.append(pause.duration)
+                elif self.clock() - begun >= _LONGEST:
+                    stopped.append(timedelta(0))
+                if stopped or not waiting:
+                    return
                 guid = waiting.pop()
                 try:
                     await self._act(guid, act, rest)
                 except ExchangeUnavailable as error:
-                    stopped.append(error)
                     waiting.append(guid)
+                    failed.append(error)
+                    if len(failed) == 1:
+                        await stop(error)
 
-        pause = None
+        async def stop(error: ExchangeUnavailable) -> None:
+            """Tell the other instances at once; this one's last requests may take a while."""
+            stopped.append(timedelta(0))
+            pause = await self._note_trouble(error)
+            stopped.append(pause)
+            await self.budget.release(Grant(()), self.clock(), pause)
+
         try:
             workers = await asyncio.gather(*(work() for _ in grant.slots), return_exceptions=True)
             for failure in workers:
                 if failure is not None:
                     raise failure
-            if stopped:
-                pause = await self._note_trouble(stopped[0])
-                for guid in waiting:
-                    rest.add(guid, pause)
-            elif trouble is not None:
+            for guid in waiting:
+                rest.add(guid, max(stopped))
+            if trouble is not None and not stopped:
                 await self.health.set_trouble("exchange", None)
                 _log.info("exchange is back")
         finally:
-            await self.budget.release(grant, self.clock(), pause)
+            await self.budget.release(grant, self.clock(), None)
         return rest
 
     async def _act(self, guid: str, act: Callable[[CalendarUser], Awaitable[None]], rest: Rest) -> None:

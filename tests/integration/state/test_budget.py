@@ -150,3 +150,17 @@ async def test_systems_do_not_share(storage: Storage) -> None:
     first, second = Budget(storage, "exchange"), Budget(storage, "other")
     await first.release(await take(first), NOW, MINUTE)
     assert await count_free(second, NOW) == FIRST
+
+
+async def test_several_told_to_wait_together_halve_the_limit_once(budget: Budget) -> None:
+    grants = [await take(budget) for _ in range(3)]
+    for grant in grants:
+        await budget.release(grant, NOW, SECOND)
+    assert await count_free(budget, NOW + SECOND) == FIRST // 2
+
+
+async def test_anybody_can_ask_whether_there_is_a_pause(budget: Budget) -> None:
+    assert await budget.pause(NOW) is None
+    await budget.release(await take(budget), NOW, 10 * SECOND)
+    assert await budget.pause(NOW + 4 * SECOND) == Pause(6 * SECOND)
+    assert await budget.pause(NOW + 10 * SECOND) is None

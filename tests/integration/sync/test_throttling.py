@@ -1,0 +1,62 @@
+"""What several instances owe each other while they work for many users."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import ExchangeBusy
+from shared.model import CalendarUser
+from shared.sync.interfaces import Grant, Pause
+from tests.integration.sync.world import World
+
+pytestmark = pytest.mark.integration
+
+SECONDS = timedelta(seconds=1)
+
+
+async def test_what_another_instance_is_told_stops_this_one_after_the_user_it_is_at(world: World) -> None:
+    guids = await world.add(*"abcdefgh")
+    done: list[str] = []
+
+    async def act(user: CalendarUser) -> None:
+        if not done:
+            await world.budget.release(Grant(()), world.now, 40 * SECONDS)
+        done.append(user.user.guid)
+
+    for _ in range(5):
+        await world.budget.acquire(1, world.now)  # so that one slot is left
+    rest = await world.throttle.each(guids, act)
+    assert done == guids[:1]
+    assert rest.users == {40 * SECONDS: guids[:0:-1]}
+
+
+async def test_the_others_are_told_at_once_and_not_when_the_slowest_is_through(world: World) -> None:
+    guids = await world.add(*"ab")
+    told = asyncio.Event()
+
+    async def act(user: CalendarUser) -> None:
+        if user.user.guid == guids[0]:
+            raise ExchangeBusy("ErrorServerBusy", "Busy.", retry_after=40 * SECONDS)
+        async with asyncio.timeout(5):
+            while await world.budget.pause(world.now) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        told.set()
+
+    await world.throttle.each(guids, act)
+    assert told.is_set()
+    assert await world.budget.acquire(1, world.now) == Pause(40 * SECONDS)
+
+
+async def test_a_grant_is_given_up_before_its_slots_end(world: World) -> None:
+    guids = await world.add(*"abcdefgh")
+    done: list[str] = []
+
+    async def act(user: CalendarUser) -> None:
+        done.append(user.user.guid)
+        world.now += timedelta(seconds=50)
+
+    rest = await world.throttle.each(guids, act)
+    assert len(done) < len(guids)
+    assert set(done) | set(rest.users[timedelta(0)]) == set(guids)
+    assert await world.budget.pause(world.now) is None
