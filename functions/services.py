@@ -11,14 +11,21 @@ from datetime import UTC, datetime
 from time import monotonic
 from weakref import WeakKeyDictionary
 
-from shared.auth.ntlm import NtlmLanes
+from functions.exchange import ExchangeTransport, delegated_tokens, open_transport
+from shared.auth.delegated import DelegatedTokens
 from shared.cipher import Cipher
 from shared.ews.client import ExchangeClient
 from shared.ews.client import Reading as ExchangeReading
 from shared.ews.source import ExchangeSource
-from shared.ews.transport import tls_context
 from shared.pbx.session import PbxLink, PbxSession, open_session
-from shared.settings import Configuration, Environment, ExchangeSettings, NameResolving, PbxSettings
+from shared.settings import (
+    Configuration,
+    Environment,
+    ExchangeSettings,
+    NameResolving,
+    PbxSettings,
+    SyncType,
+)
 from shared.state.agendas import AgendaStore
 from shared.state.budget import HIGHEST, Budget
 from shared.state.config import ConfigStore
@@ -28,6 +35,7 @@ from shared.state.leases import Leases
 from shared.state.outbox import Outbox
 from shared.state.queues import WorkQueues
 from shared.state.storage import Storage
+from shared.state.tokens import TokenStore
 from shared.state.users import UserStore
 from shared.sync.directory import Directory
 from shared.sync.interfaces import Heartbeat
@@ -79,6 +87,8 @@ class Services:
         cipher = Cipher(environment.encryption_keys)
         self.callbacks = Callbacks(environment.callback_url, cipher)
         self.config = ConfigStore(self.storage, cipher)
+        self.tokens = TokenStore(self.storage, cipher)
+        self._authority = environment.authority
         self.users = UserStore(self.storage)
         self.agendas = AgendaStore(self.storage)
         self.due = DueIndex(self.storage)
@@ -91,8 +101,8 @@ class Services:
         self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, now)
         self.throttle = Throttle(self.budget, self.users, self.health, now)
         self._read: tuple[float, Configuration] | None = None
-        self._exchange: tuple[ExchangeSettings, NtlmLanes, ExchangeSource] | None = None
-        self._former: set[NtlmLanes] = set()
+        self._exchange: tuple[ExchangeSettings, ExchangeTransport, ExchangeSource] | None = None
+        self._former: set[ExchangeTransport] = set()
 
     async def configuration(self) -> Configuration:
         """The present configuration, at most `CONFIGURATION_LIFE` old."""
@@ -130,6 +140,10 @@ class Services:
         source = self._source(settings)
         return Subscriber(source, self.users, self.callbacks, self.farewell, self.throttle, self.queues, now)
 
+    def sign_in(self, settings: ExchangeSettings) -> DelegatedTokens:
+        """Begins, completes, shows and revokes the delegated sign-in; to be closed. Raises SettingsError."""
+        return delegated_tokens(settings, self.tokens, self._authority)
+
     def directory(self, settings: PbxSettings) -> Directory:
         """Replicates the PBX's users."""
         return Directory(
@@ -166,39 +180,35 @@ class Services:
 
     async def close(self) -> None:
         """Close all connections."""
-        lanes = self._former | ({self._exchange[1]} if self._exchange else set())
-        await asyncio.gather(*(each.aclose() for each in lanes))
+        transports = self._former | ({self._exchange[1]} if self._exchange else set())
+        await asyncio.gather(*(each.aclose() for each in transports))
         await self.storage.close()
 
     def _source(self, settings: ExchangeSettings) -> ExchangeSource:
         if self._exchange is None or self._exchange[0] != settings:
             if self._exchange is not None:
                 self._retire(self._exchange[1])
-            lanes = NtlmLanes(
-                settings.user,
-                settings.password.get_secret_value(),
-                tls_context(settings.certificate),
-                lanes=HIGHEST,
-                allow_plain_http=settings.allow_plain_http,
-            )
-            client = ExchangeClient(settings.ews_url, lanes, allow_plain_http=settings.allow_plain_http)
+            transport = open_transport(settings, self.tokens, connections=HIGHEST, authority=self._authority)
+            client = ExchangeClient(settings.ews_url, transport, allow_plain_http=settings.allow_plain_http)
             source = ExchangeSource(
                 client,
                 settings.name_resolving is NameResolving.CANDIDATE_USERS,
                 STATUS_FREQUENCY.seconds // 60,
+                # An application has no mailbox of its own.
+                settings.user if settings.sync_type is SyncType.CLOUD_APP_ONLY else None,
             )
-            self._exchange = (settings, lanes, source)
+            self._exchange = (settings, transport, source)
         return self._exchange[2]
 
-    def _retire(self, lanes: NtlmLanes) -> None:
+    def _retire(self, transport: ExchangeTransport) -> None:
         """Close connections when the requests that use them are done."""
 
         async def linger() -> None:
             await asyncio.sleep(_LINGER)
-            await lanes.aclose()
-            self._former.discard(lanes)
+            await transport.aclose()
+            self._former.discard(transport)
 
-        self._former.add(lanes)
+        self._former.add(transport)
         lingering = asyncio.create_task(linger())
         _lingering.add(lingering)
         lingering.add_done_callback(_lingering.discard)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -27,6 +28,16 @@ from pydantic import (
     model_validator,
 )
 
+from shared.auth.certificate import read_certificate
+from shared.auth.checks import (
+    check_certificate,
+    check_client_id,
+    check_date,
+    check_scope,
+    check_tenant_id,
+    other_cloud,
+)
+from shared.auth.clouds import Cloud
 from shared.checks import check_mail_address, check_pem, check_secret, complete_url, wrong
 from shared.errors import InvalidSettings, SettingsError
 from shared.presence import Fault, FieldError, PresenceRules
@@ -41,6 +52,7 @@ class Environment:
     ``storage`` is a connection string, or empty where the identity signs in at the two service URIs.
     ``encryption_keys`` are Fernet keys, the newest first; older ones still decrypt.
     ``callback_url`` is the public base URL of this function app, to which Exchange sends notifications.
+    ``authority`` is where Entra ID signs in, in place of the cloud's own: a simulated one's address.
     """
 
     storage: str = field(repr=False)
@@ -49,6 +61,7 @@ class Environment:
     client_id: str
     encryption_keys: tuple[str, ...] = field(repr=False)
     callback_url: str
+    authority: str = ""
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Self:
@@ -92,6 +105,15 @@ class Environment:
                     "Set the public base URL of this function app, such as https://calendar.example.com.",
                 )
             )
+        authority = values.get("CALENDAR_AUTHORITY", "")
+        if authority and not complete_url(authority, ("https",)):
+            faults.append(
+                SettingsError(
+                    "CALENDAR_AUTHORITY",
+                    "not an https:// address",
+                    "Remove it, or set the address of a simulated Entra ID, such as https://localhost:7076.",
+                )
+            )
         if faults:
             raise InvalidSettings(faults)
         return cls(
@@ -101,6 +123,7 @@ class Environment:
             values.get("AzureWebJobsStorage__clientId", ""),
             keys,
             callback.rstrip("/"),
+            complete_url(authority, ("https",)).rstrip("/"),
         )
 
 
@@ -198,6 +221,20 @@ class SyncType(StrEnum):
 
     DISABLED = "disabled"
     ON_PREMISES = "on-premises"
+    CLOUD_DELEGATED = "cloud-delegated"
+    CLOUD_APP_ONLY = "cloud-app-only"
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether it signs in at Entra ID."""
+        return self in (SyncType.CLOUD_DELEGATED, SyncType.CLOUD_APP_ONLY)
+
+
+class SupportedAccounts(StrEnum):
+    """Whose accounts the app registration accepts."""
+
+    ONE = "my organization only"
+    SEVERAL = "multiple organizations"
 
 
 class NameResolving(StrEnum):
@@ -225,6 +262,26 @@ class ExchangeSettings(Section):
         default="", description="Authority that signed Exchange's certificate, PEM."
     )
     name_resolving: NameResolving = NameResolving.IMPERSONATION_USER
+    client_id: Annotated[Text, AfterValidator(check_client_id)] = Field(
+        default="", description="Application (client) ID of the app registration."
+    )
+    tenant_id: Annotated[Text, AfterValidator(check_tenant_id)] = Field(
+        default="", description="Directory (tenant) ID, or a domain of the tenant."
+    )
+    client_secret: Secret = Field(default=SecretStr(""), description="A client secret's value.")
+    client_certificate: Annotated[Secret, AfterValidator(check_certificate)] = Field(
+        default=SecretStr(""), description="In place of the secret: a certificate with its key, PEM."
+    )
+    supported_accounts: SupportedAccounts = SupportedAccounts.ONE
+    cloud: Cloud = Field(default=Cloud.WORLDWIDE, validate_default=True)
+    scope: Annotated[Text, AfterValidator(check_scope)] = Field(
+        default="",
+        validate_default=True,
+        description="What tokens are asked for with; empty: the cloud's own.",
+    )
+    secret_expires_on: Annotated[Text, AfterValidator(check_date)] = Field(
+        default="", description="Last day of the secret, to be warned of."
+    )
 
     @field_validator("url")
     @classmethod
@@ -240,18 +297,62 @@ class ExchangeSettings(Section):
             raise wrong(
                 "is http", "Use https, or switch on allow_plain_http knowing what it means.", field="url"
             )
+        if _is_cloud(info) and _ews_url(info.data.get("url", "")).startswith("http:"):
+            raise wrong("is http, over which no token is sent", "Leave it empty, or use https.", field="url")
         return allowed
+
+    @field_validator("cloud")
+    @classmethod
+    def _check_cloud(cls, cloud: Cloud, info: ValidationInfo) -> Cloud:
+        if _is_cloud(info) and (other := other_cloud(_ews_url(info.data.get("url", "")), cloud)):
+            raise wrong(f"does not fit the url, which is of {other}", f"Choose {other}, or empty the url.")
+        return cloud
+
+    @field_validator("scope")
+    @classmethod
+    def _check_cloud_of_scope(cls, scope: str, info: ValidationInfo) -> str:
+        cloud = info.data.get("cloud")
+        if cloud and (other := other_cloud(scope, cloud)):
+            raise wrong(f"is of the cloud {other}", f"Leave it empty, or choose the cloud {other}.")
+        return scope
 
     @property
     def ews_url(self) -> str:
-        """The address of the web services, or empty where there is no ``url``."""
-        return _ews_url(self.url)
+        """The address of the web services: of ``url``, else of the cloud, or empty where there is none."""
+        return _ews_url(self.url) or (self.cloud.ews_url if self.sync_type.is_cloud else "")
+
+    @property
+    def expires_on(self) -> date | None:
+        """The last day of the secret as it was noted, else the certificate's, if known."""
+        if self.secret_expires_on:
+            return date.fromisoformat(self.secret_expires_on)
+        if self.client_certificate:
+            return read_certificate(self.client_certificate.get_secret_value()).expires.date()
+        return None
 
     def missing(self) -> list[str]:
         """The fields that must be filled in before the service can work."""
         if self.sync_type is SyncType.DISABLED:
             return ["exchange.sync_type"]
-        return [f"exchange.{name}" for name in ("user", "password", "url") if not getattr(self, name)]
+        needed = ["user", "password", "url"]
+        if self.sync_type.is_cloud:
+            needed = [
+                "user",
+                "client_id",
+                "tenant_id",
+                *([] if self.client_certificate else ["client_secret"]),
+            ]
+            if (
+                self.sync_type is SyncType.CLOUD_DELEGATED
+                and self.supported_accounts is SupportedAccounts.SEVERAL
+            ):
+                needed.remove("tenant_id")
+        return [f"exchange.{name}" for name in needed if not getattr(self, name)]
+
+
+def _is_cloud(info: ValidationInfo) -> bool:
+    sync_type = info.data.get("sync_type")
+    return isinstance(sync_type, SyncType) and sync_type.is_cloud
 
 
 def _ews_url(url: str) -> str:

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from shared.errors import MailboxError
 from shared.ews.client import ExchangeClient, Reading
 from shared.ews.names import choose
+
+_NOBODY = ("ErrorNonExistentMailbox", "ErrorInvalidSmtpAddress")
+"""What a candidate that is no mailbox's primary address gets for resolving itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +20,24 @@ class ExchangeSource:
 
     ``candidates_resolve`` has every candidate address resolve itself, in place of the account; an alias then
     finds no mailbox. ``status_frequency`` is how many quiet minutes pass between signs of life.
+    ``resolver`` is the mailbox that resolves names for an account without one, None where there is one.
     """
 
     client: ExchangeClient
     candidates_resolve: bool
     status_frequency: int
+    resolver: str | None = None
 
     async def find_mailbox(self, address: str) -> str | None:
         """The primary address of the mailbox that has this address, or None where there is none."""
-        matches = await self.client.resolve(address, address if self.candidates_resolve else None)
+        try:
+            matches = await self.client.resolve(
+                address, address if self.candidates_resolve else self.resolver
+            )
+        except MailboxError as error:
+            if self.candidates_resolve and error.code in _NOBODY:
+                return None
+            raise
         match = choose(matches, address)
         return match.primary if match else None
 

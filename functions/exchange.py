@@ -1,0 +1,57 @@
+"""The way to Exchange that the configuration asks for."""
+
+from __future__ import annotations
+
+from shared.auth.application import ApplicationTokens
+from shared.auth.bearer import BearerTransport
+from shared.auth.delegated import DelegatedTokens
+from shared.auth.entra import ANY_ORGANIZATION, Registration
+from shared.auth.ntlm import NtlmLanes
+from shared.auth.sign_in import SignInStore
+from shared.ews.transport import tls_context
+from shared.settings import ExchangeSettings, SupportedAccounts, SyncType
+
+type ExchangeTransport = NtlmLanes | BearerTransport
+
+
+def registration_of(settings: ExchangeSettings, authority: str = "") -> Registration:
+    """The application as it is registered; ``authority`` takes the place of the cloud's own."""
+    several = settings.supported_accounts is SupportedAccounts.SEVERAL
+    return Registration(
+        settings.client_id,
+        ANY_ORGANIZATION
+        if several and settings.sync_type is SyncType.CLOUD_DELEGATED
+        else settings.tenant_id,
+        settings.client_secret.get_secret_value(),
+        settings.client_certificate.get_secret_value(),
+        settings.cloud,
+        settings.scope,
+        authority,
+    )
+
+
+def delegated_tokens(settings: ExchangeSettings, store: SignInStore, authority: str = "") -> DelegatedTokens:
+    """Begins, completes, shows and revokes the sign-in. Raises SettingsError."""
+    return DelegatedTokens(registration_of(settings, authority), tls_context(settings.certificate), store)
+
+
+def open_transport(
+    settings: ExchangeSettings, store: SignInStore, *, connections: int, authority: str = ""
+) -> ExchangeTransport:
+    """Signs in as the sync type says, on so many connections at most. Raises SettingsError."""
+    tls = tls_context(settings.certificate)
+    if settings.sync_type is SyncType.CLOUD_APP_ONLY:
+        tokens: ApplicationTokens | DelegatedTokens = ApplicationTokens(
+            registration_of(settings, authority), tls
+        )
+    elif settings.sync_type is SyncType.CLOUD_DELEGATED:
+        tokens = delegated_tokens(settings, store, authority)
+    else:
+        return NtlmLanes(
+            settings.user,
+            settings.password.get_secret_value(),
+            tls,
+            lanes=connections,
+            allow_plain_http=settings.allow_plain_http,
+        )
+    return BearerTransport(tokens, tls, [settings.cloud.ews_url, settings.ews_url], connections=connections)
