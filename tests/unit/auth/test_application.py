@@ -298,7 +298,8 @@ async def test_no_secret_and_no_token_is_ever_logged(
     caplog: pytest.LogCaptureFixture,
     clock: Clock,
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    for name in ("", "httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, logger=name)
     entra.application.secrets = [Secret("very-secret-1")]
     entra.application.certificates = [pair.certificate]
     async with opened(entra, tls, clock, secret="very-secret-1") as tokens:

@@ -481,7 +481,8 @@ async def test_no_token_no_code_and_no_secret_is_ever_logged(
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    for name in ("", "httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, logger=name)
     entra.application.secrets = [Secret("kept-to-ourselves")]
     tokens = instances.open(secret="kept-to-ourselves")
     url = await tokens.begin(REDIRECT_URI, USER)
