@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.model import Appointment, Sensitivity
+from shared.presence.mapping import find_activity
 from shared.presence.rules import PresenceRules
 
 LONGEST_TITLE = 128
@@ -70,8 +71,9 @@ def find_rank(appointment: Appointment, rules: PresenceRules) -> int:
 def redact(appointment: Appointment, rules: PresenceRules) -> Appointment:
     """Drop a subject that will not be shown and keep its rank: this is what may be stored.
 
-    The notes of redacted and unredacted appointments are the same.
+    A subject is not shown where it is hidden, and where the appointment never shows at all. The notes of
+    redacted and unredacted appointments are the same.
     """
-    if not is_hidden(appointment, rules):
+    if not is_hidden(appointment, rules) and find_activity(appointment, rules) is not None:
         return appointment
     return replace(appointment, subject="", rank=find_rank(appointment, rules))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import unicodedata
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.model import Sensitivity
+from shared.model import Response, Sensitivity, ShowAs
 from shared.presence import PresenceRules, compose, redact
 from shared.presence.subject import clean, find_rank, find_title
 from tests.unit.presence.agendas import SUBJECTS, appoint, at
@@ -117,3 +118,17 @@ def test_what_may_be_stored_has_no_hidden_subject_but_its_rank() -> None:
     assert redact(private, rules) == replace(private, subject="", rank=2)
     assert redact(normal, rules) is normal
     assert redact(normal, replace(rules, show_subject=False)) == replace(normal, subject="", rank=1)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"cancelled": True},
+        {"response": Response.DECLINE},
+        {"show_as": ShowAs.FREE},
+        {"show_as": ShowAs.TENTATIVE},
+    ],
+)
+def test_what_may_be_stored_has_no_subject_where_the_appointment_never_shows(hidden: dict[str, Any]) -> None:
+    appointment = appoint("09:00", "10:00", "Interview", **hidden)
+    assert redact(appointment, PresenceRules()) == replace(appointment, subject="", rank=1)
