@@ -24,7 +24,7 @@ from azure.storage.queue.aio import QueueClient, QueueServiceClient
 from shared.errors import StateConflict
 from shared.settings import Environment
 
-TABLES = ("config", "users", "agendas", "outbox", "due", "leases", "budget", "health", "tokens")
+TABLES = ("config", "users", "agendas", "outbox", "due", "leases", "budget", "health", "tokens", "recordings")
 QUEUES = ("sync", "publish", "subscribe", "directory")
 
 TRANSACTION_LIMIT = 100
