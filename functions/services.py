@@ -16,7 +16,9 @@ from shared.auth.delegated import DelegatedTokens
 from shared.cipher import Cipher
 from shared.ews.client import ExchangeClient
 from shared.ews.client import Reading as ExchangeReading
+from shared.ews.recorder import Recorder
 from shared.ews.source import ExchangeSource
+from shared.ews.transport import Transport
 from shared.pbx.session import PbxLink, PbxSession, open_session
 from shared.settings import (
     Configuration,
@@ -34,6 +36,7 @@ from shared.state.health import Health
 from shared.state.leases import Leases
 from shared.state.outbox import Outbox
 from shared.state.queues import WorkQueues
+from shared.state.recordings import RecordingStore
 from shared.state.storage import Storage
 from shared.state.tokens import TokenStore
 from shared.state.users import UserStore
@@ -96,6 +99,7 @@ class Services:
         self.leases = Leases(self.storage)
         self.budget = Budget(self.storage)
         self.health = Health(self.storage)
+        self.recordings = RecordingStore(self.storage)
         self.queues = WorkQueues(self.storage)
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
         self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, now)
@@ -189,7 +193,11 @@ class Services:
             if self._exchange is not None:
                 self._retire(self._exchange[1])
             transport = open_transport(settings, self.tokens, connections=HIGHEST, authority=self._authority)
-            client = ExchangeClient(settings.ews_url, transport, allow_plain_http=settings.allow_plain_http)
+            client = ExchangeClient(
+                settings.ews_url,
+                self._recorded(transport, settings),
+                allow_plain_http=settings.allow_plain_http,
+            )
             source = ExchangeSource(
                 client,
                 settings.name_resolving is NameResolving.CANDIDATE_USERS,
@@ -199,6 +207,13 @@ class Services:
             )
             self._exchange = (settings, transport, source)
         return self._exchange[2]
+
+    def _recorded(self, transport: Transport, settings: ExchangeSettings) -> Transport:
+        """The transport, with what passes through it recorded where the administrator wants that."""
+        if not settings.debug_until:
+            return transport
+        until = datetime.fromisoformat(settings.debug_until)
+        return Recorder(transport, self.recordings, now, until, settings.debug_subjects)
 
     def _retire(self, transport: ExchangeTransport) -> None:
         """Close connections when the requests that use them are done."""

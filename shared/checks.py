@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -48,6 +49,18 @@ def check_pem(value: str) -> str:
                 "is no certificate in PEM form",
                 "Paste from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
             ) from error
+    return value
+
+
+def check_instant(value: str) -> str:
+    """Accept an instant with its offset, or nothing. Raises FieldError."""
+    if value:
+        try:
+            sound = datetime.fromisoformat(value).tzinfo is not None
+        except ValueError:
+            sound = False
+        if not sound:
+            raise wrong("is no instant with an offset", "Write it like 2026-11-22T15:00:00Z.")
     return value
 
 

@@ -38,7 +38,7 @@ from shared.auth.checks import (
     other_cloud,
 )
 from shared.auth.clouds import Cloud
-from shared.checks import check_mail_address, check_pem, check_secret, complete_url, wrong
+from shared.checks import check_instant, check_mail_address, check_pem, check_secret, complete_url, wrong
 from shared.errors import InvalidSettings, SettingsError
 from shared.presence import Fault, FieldError, PresenceRules
 
@@ -282,6 +282,10 @@ class ExchangeSettings(Section):
     secret_expires_on: Annotated[Text, AfterValidator(check_date)] = Field(
         default="", description="Last day of the secret, to be warned of."
     )
+    debug_until: Annotated[Text, AfterValidator(check_instant)] = Field(
+        default="", description="When the recording of what is said to Exchange ends; empty: it is off."
+    )
+    debug_subjects: bool = Field(default=False, description="Whether the record holds subjects and places.")
 
     @field_validator("url")
     @classmethod

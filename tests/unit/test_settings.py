@@ -270,6 +270,17 @@ def test_the_account_is_a_complete_address(user: str) -> None:
     }
 
 
+@pytest.mark.parametrize("until", ["2026-11-22T15:00:00Z", "2026-11-22T16:00+01:00", ""])
+def test_recording_ends_at_an_instant(until: str) -> None:
+    assert ExchangeSettings.model_validate({"debug_until": until}).debug_until == until
+
+
+@pytest.mark.parametrize("until", ["2026-11-22T15:00:00", "2026-11-22", "soon"])
+def test_another_end_of_recording_is_refused(until: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"exchange\.debug_until: is no instant with an offset"):
+        parse_section("exchange", {"debug_until": until})
+
+
 def test_every_fault_of_exchange_is_named_at_once() -> None:
     assert list(
         refusal(

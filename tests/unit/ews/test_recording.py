@@ -85,6 +85,7 @@ def test_of_what_is_no_message_only_the_size_is_kept(body: bytes) -> None:
         b"<!-- secret -->secret",
         b"<?p secret?>secret",
         b"&e; secret",
+        b"&secret;",
         b"<a/>secret",
         b"<Subject>x</Subject>secret",
         b"<a b='secret'/>",
