@@ -341,6 +341,28 @@ async def test_who_signs_in_again_is_served_at_once(
     assert state.valid
 
 
+async def test_another_account_takes_the_place_of_the_first_at_once(
+    tokens: DelegatedTokens, entra: EntraSimulator, tls: ssl.SSLContext
+) -> None:
+    entra.directory.accounts.append(Account(entra.directory.tenants[0].id, "other@example.com"))
+    await sign_in(tokens, tls)
+    await tokens.token()
+    await sign_in(tokens, tls, "other@example.com")
+    assert entra.verify(await tokens.token())["upn"] == "other@example.com"
+
+
+async def test_a_sign_in_ends_the_wait_that_a_refusal_began(
+    tokens: DelegatedTokens, entra: EntraSimulator, tls: ssl.SSLContext, clock: Clock
+) -> None:
+    await sign_in(tokens, tls)
+    clock.forward(HOUR)
+    entra.faults.append(Fault("token", error="invalid_grant", code=65001, times=1))
+    with pytest.raises(SignInRefused, match="consent"):
+        await tokens.token()
+    await sign_in(tokens, tls)
+    entra.verify(await tokens.token())
+
+
 async def test_a_secret_that_expired_does_not_end_the_sign_in(
     tokens: DelegatedTokens, entra: EntraSimulator, tls: ssl.SSLContext, clock: Clock, store: MemoryStore
 ) -> None:
