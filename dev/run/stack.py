@@ -87,7 +87,7 @@ class Stack:
 async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> AsyncIterator[Stack]:
     """Start everything; all is ended on leaving. Logs go to ``directory``. Raises RunError."""
     functions, pbx, pbx_control, exchange, exchange_control, blob, queue, table = ports.purposes
-    password, app_password, key = (secrets.token_urlsafe(12) for _ in range(3))
+    password, app_password, key = (secrets.token_hex(12) for _ in range(3))
     processes: dict[str, subprocess.Popen[bytes]] = {}
     async with AsyncExitStack() as stack:
         storage = await _start_storage(stack, (blob, queue, table))

