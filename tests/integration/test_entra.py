@@ -55,7 +55,7 @@ async def entra(key: SigningKey) -> AsyncIterator[EntraSimulator]:
 
 @pytest.fixture
 def tls(entra: EntraSimulator) -> ssl.SSLContext:
-    return tls_context(entra.ca_pem)
+    return ssl.create_default_context(cadata=entra.ca_pem)
 
 
 @pytest.fixture

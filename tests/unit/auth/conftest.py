@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dev.entra import EntraSimulator, SigningKey
-from shared.ews.transport import tls_context
 from tests.unit.auth.pairs import KeyPair, make_pair
 
 
@@ -28,7 +27,7 @@ async def entra(key: SigningKey) -> AsyncIterator[EntraSimulator]:
 @pytest.fixture
 def tls(entra: EntraSimulator) -> ssl.SSLContext:
     """Trusts the simulated Entra ID."""
-    return tls_context(entra.ca_pem)
+    return ssl.create_default_context(cadata=entra.ca_pem)
 
 
 @pytest.fixture(scope="session")
