@@ -9,6 +9,7 @@ from azure.data.tables.aio import TableServiceClient
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+from shared.auth.clouds import Cloud
 from shared.cipher import Cipher
 from shared.errors import InvalidSettings, SettingsError
 from shared.settings import (
@@ -19,10 +20,12 @@ from shared.settings import (
     PbxSettings,
     PresenceSettings,
     Scope,
+    SupportedAccounts,
     SyncType,
 )
 from shared.state.config import ConfigStore
 from shared.state.storage import Storage
+from tests.unit.auth.pairs import make_pair
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +51,16 @@ SECTIONS_IN_FULL = Configuration(
         allow_plain_http=True,
         certificate=CERTIFICATE,
         name_resolving=NameResolving.CANDIDATE_USERS,
+        client_id="1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+        tenant_id="example.com",
+        client_secret=SecretStr(" client sëcret "),
+        client_certificate=SecretStr(make_pair().pem),
+        supported_accounts=SupportedAccounts.SEVERAL,
+        cloud=Cloud.CHINA,
+        scope=Cloud.CHINA.scope,
+        secret_expires_on="2027-05-31",
+        debug_until="2026-11-22T13:00:00+00:00",
+        debug_subjects=True,
     ),
     PresenceSettings(
         language="de",
