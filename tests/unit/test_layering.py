@@ -86,7 +86,7 @@ def test_use_cases_know_interfaces_and_not_the_storage() -> None:
         assert not [name for name in imports(path) if belongs_to(name, "shared.state")], path
 
 
-@pytest.mark.parametrize("simulator", ["exchange", "pbx", "host", "seed"])
+@pytest.mark.parametrize("simulator", ["exchange", "pbx", "entra", "host", "seed"])
 def test_simulators_share_no_code_with_what_they_check(simulator: str) -> None:
     for path in (ROOT / "dev" / simulator).rglob("*.py"):
         assert not [name for name in imports(path) if belongs_to(name, "shared")], path
