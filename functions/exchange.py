@@ -8,7 +8,9 @@ from shared.auth.delegated import DelegatedTokens
 from shared.auth.entra import ANY_ORGANIZATION, Registration
 from shared.auth.ntlm import NtlmLanes
 from shared.auth.sign_in import SignInStore
-from shared.ews.transport import tls_context
+from shared.ews.discovery import Found, Search
+from shared.ews.discovery_client import discover
+from shared.ews.transport import open_client, tls_context
 from shared.settings import ExchangeSettings, SupportedAccounts, SyncType
 
 type ExchangeTransport = NtlmLanes | BearerTransport
@@ -55,3 +57,14 @@ def open_transport(
             allow_plain_http=settings.allow_plain_http,
         )
     return BearerTransport(tokens, tls, [settings.cloud.ews_url, settings.ews_url], connections=connections)
+
+
+async def find_exchange(search: Search, settings: ExchangeSettings) -> Found:
+    """Carry a search by autodiscover through, signed in with NTLM. Raises ExchangeError."""
+    tls = tls_context(settings.certificate)
+    lanes = NtlmLanes(settings.user, settings.password.get_secret_value(), tls, lanes=1)
+    try:
+        async with open_client(tls, connections=1) as client:
+            return await discover(search, lanes, client)
+    finally:
+        await lanes.aclose()

@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 from time import monotonic
 from weakref import WeakKeyDictionary
 
-from functions.exchange import ExchangeTransport, delegated_tokens, open_transport
+from functions.exchange import ExchangeTransport, delegated_tokens, find_exchange, open_transport
 from shared.auth.delegated import DelegatedTokens
 from shared.cipher import Cipher
 from shared.ews.client import ExchangeClient
 from shared.ews.client import Reading as ExchangeReading
+from shared.ews.discovery import Found, Search
+from shared.ews.located import LocatedSource
+from shared.ews.location import Locator, Wanted
 from shared.ews.recorder import Recorder
 from shared.ews.source import ExchangeSource
 from shared.ews.transport import Transport
@@ -26,6 +29,7 @@ from shared.settings import (
     ExchangeSettings,
     NameResolving,
     PbxSettings,
+    Server,
     SyncType,
 )
 from shared.state.agendas import AgendaStore
@@ -34,6 +38,7 @@ from shared.state.config import ConfigStore
 from shared.state.due import DueIndex
 from shared.state.health import Health
 from shared.state.leases import Leases
+from shared.state.locations import LocationStore
 from shared.state.outbox import Outbox
 from shared.state.queues import WorkQueues
 from shared.state.recordings import RecordingStore
@@ -105,7 +110,8 @@ class Services:
         self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, now)
         self.throttle = Throttle(self.budget, self.users, self.health, now)
         self._read: tuple[float, Configuration] | None = None
-        self._exchange: tuple[ExchangeSettings, ExchangeTransport, ExchangeSource] | None = None
+        self.locations = LocationStore(self.storage)
+        self._exchange: tuple[ExchangeSettings, ExchangeTransport, LocatedSource] | None = None
         self._former: set[ExchangeTransport] = set()
 
     async def configuration(self) -> Configuration:
@@ -188,25 +194,37 @@ class Services:
         await asyncio.gather(*(each.aclose() for each in transports))
         await self.storage.close()
 
-    def _source(self, settings: ExchangeSettings) -> ExchangeSource:
+    def _source(self, settings: ExchangeSettings) -> LocatedSource:
         if self._exchange is None or self._exchange[0] != settings:
             if self._exchange is not None:
                 self._retire(self._exchange[1])
             transport = open_transport(settings, self.tokens, connections=HIGHEST, authority=self._authority)
-            client = ExchangeClient(
-                settings.ews_url,
-                self._recorded(transport, settings),
-                allow_plain_http=settings.allow_plain_http,
-            )
-            source = ExchangeSource(
-                client,
-                settings.name_resolving is NameResolving.CANDIDATE_USERS,
-                STATUS_FREQUENCY.seconds // 60,
-                # An application has no mailbox of its own.
-                settings.user if settings.sync_type is SyncType.CLOUD_APP_ONLY else None,
+            recorded = self._recorded(transport, settings)
+
+            def connect(url: str) -> ExchangeSource:
+                return ExchangeSource(
+                    ExchangeClient(url, recorded, allow_plain_http=settings.allow_plain_http),
+                    settings.name_resolving is NameResolving.CANDIDATE_USERS,
+                    STATUS_FREQUENCY.seconds // 60,
+                    # An application has no mailbox of its own.
+                    settings.user if settings.sync_type is SyncType.CLOUD_APP_ONLY else None,
+                )
+
+            async def search(begun: Search) -> Found:
+                return await find_exchange(begun, settings)
+
+            source = LocatedSource(
+                Locator(self.locations, search, now),
+                Wanted(settings.ews_url, settings.user, settings.server is Server.INTERNAL),
+                connect,
+                self._exchange_failed,
+                now,
             )
             self._exchange = (settings, transport, source)
         return self._exchange[2]
+
+    async def _exchange_failed(self) -> bool:
+        return await self.health.trouble("exchange") is not None
 
     def _recorded(self, transport: Transport, settings: ExchangeSettings) -> Transport:
         """The transport, with what passes through it recorded where the administrator wants that."""

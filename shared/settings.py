@@ -244,6 +244,13 @@ class NameResolving(StrEnum):
     CANDIDATE_USERS = "candidate users"
 
 
+class Server(StrEnum):
+    """Which address of Exchange is used; where only the other is offered, that one is."""
+
+    EXTERNAL = "external"
+    INTERNAL = "internal"
+
+
 class ExchangeSettings(Section):
     """The Exchange system and the account that reads its calendars."""
 
@@ -252,7 +259,13 @@ class ExchangeSettings(Section):
         default="", description="E-mail address of the account with the impersonation right."
     )
     password: Secret = Field(default=SecretStr(""), description="Password of that account.")
-    url: Text = Field(default="", description="Address of Exchange Web Services, or its host alone.")
+    url: Text = Field(
+        default="",
+        description="Address of Exchange Web Services, or its host alone; empty: found by autodiscover.",
+    )
+    server: Server = Field(
+        default=Server.EXTERNAL, description="Which of the addresses that autodiscover offers is used."
+    )
     allow_plain_http: bool = Field(
         default=False,
         description="Accept an http:// address. Unsafe: calendars travel in the clear.",
@@ -338,7 +351,7 @@ class ExchangeSettings(Section):
         """The fields that must be filled in before the service can work."""
         if self.sync_type is SyncType.DISABLED:
             return ["exchange.sync_type"]
-        needed = ["user", "password", "url"]
+        needed = ["user", "password"]
         if self.sync_type.is_cloud:
             needed = [
                 "user",

@@ -20,6 +20,7 @@ from shared.settings import (
     PbxSettings,
     PresenceSettings,
     Scope,
+    Server,
     SupportedAccounts,
     SyncType,
 )
@@ -51,6 +52,7 @@ SECTIONS_IN_FULL = Configuration(
         allow_plain_http=True,
         certificate=CERTIFICATE,
         name_resolving=NameResolving.CANDIDATE_USERS,
+        server=Server.INTERNAL,
         client_id="1b4e28ba-2fa1-11d2-883f-0016d3cca427",
         tenant_id="example.com",
         client_secret=SecretStr(" client sëcret "),

@@ -407,7 +407,6 @@ def test_an_empty_configuration_names_what_must_be_filled_in() -> None:
     assert exchange(sync_type="on-premises").missing() == [
         "exchange.user",
         "exchange.password",
-        "exchange.url",
     ]
 
 

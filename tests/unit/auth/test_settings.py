@@ -112,7 +112,7 @@ def test_each_sync_type_misses_what_it_needs() -> None:
     app_only = exchange(sync_type="cloud-app-only", supported_accounts="multiple organizations")
     assert app_only.missing() == needed
     on_premises = exchange(sync_type="on-premises", client_secret="x", client_id=CLIENT).missing()
-    assert on_premises == ["exchange.user", "exchange.password", "exchange.url"]
+    assert on_premises == ["exchange.user", "exchange.password"]
 
 
 def test_a_secret_or_a_certificate_completes_it(pair: KeyPair) -> None:
