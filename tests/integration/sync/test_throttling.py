@@ -33,11 +33,13 @@ async def test_what_another_instance_is_told_stops_this_one_after_the_user_it_is
 
 async def test_the_others_are_told_at_once_and_not_when_the_slowest_is_through(world: World) -> None:
     guids = await world.add(*"ab")
-    told = asyncio.Event()
+    begun, told = asyncio.Event(), asyncio.Event()
 
     async def act(user: CalendarUser) -> None:
         if user.user.guid == guids[0]:
+            await begun.wait()
             raise ExchangeBusy("ErrorServerBusy", "Busy.", retry_after=40 * SECONDS)
+        begun.set()
         async with asyncio.timeout(5):
             while await world.budget.pause(world.now) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
