@@ -54,6 +54,7 @@ def open_transport(
             settings.password.get_secret_value(),
             tls,
             lanes=connections,
+            channel_binding=settings.channel_binding,
             allow_plain_http=settings.allow_plain_http,
         )
     return BearerTransport(tokens, tls, [settings.cloud.ews_url, settings.ews_url], connections=connections)
@@ -62,7 +63,13 @@ def open_transport(
 async def find_exchange(search: Search, settings: ExchangeSettings) -> Found:
     """Carry a search by autodiscover through, signed in with NTLM. Raises ExchangeError."""
     tls = tls_context(settings.certificate)
-    lanes = NtlmLanes(settings.user, settings.password.get_secret_value(), tls, lanes=1)
+    lanes = NtlmLanes(
+        settings.user,
+        settings.password.get_secret_value(),
+        tls,
+        lanes=1,
+        channel_binding=settings.channel_binding,
+    )
     try:
         async with open_client(tls, connections=1) as client:
             return await discover(search, lanes, client)

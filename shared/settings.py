@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from shared.auth.certificate import read_certificate
+from shared.auth.channel_binding import ChannelBinding
 from shared.auth.checks import (
     check_certificate,
     check_client_id,
@@ -273,6 +274,10 @@ class ExchangeSettings(Section):
     )
     certificate: Certificates = Field(
         default="", description="Authority that signed Exchange's certificate, PEM."
+    )
+    channel_binding: ChannelBinding = Field(
+        default="auto",
+        description="Whether the sign-in is bound to the TLS connection (Extended Protection).",
     )
     name_resolving: NameResolving = NameResolving.IMPERSONATION_USER
     client_id: Annotated[Text, AfterValidator(check_client_id)] = Field(

@@ -7,10 +7,14 @@ Microsoft, *Configure Windows Extended Protection in Exchange Server*.
 from __future__ import annotations
 
 import ssl
+from typing import Literal
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+
+type ChannelBinding = Literal["auto", "on", "off"]
+"""Whether a sign-in is bound to its TLS connection; *auto* tries once without after a refusal."""
 
 
 def end_point_binding(certificate: bytes) -> bytes:

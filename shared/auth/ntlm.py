@@ -17,21 +17,19 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
 import spnego
 from spnego.channel_bindings import GssChannelBindings
 
-from shared.auth.channel_binding import binding_of
+from shared.auth.channel_binding import ChannelBinding, binding_of
 from shared.errors import ExchangeUnavailable, SettingsError, SignInRefused
 from shared.ews.failures import http_failure
 from shared.ews.transport import CONNECTION_LOST, Answer, open_client, send
 
 logging.getLogger("spnego").setLevel(logging.INFO)  # its debug lines hold the tokens
 
-type ChannelBinding = Literal["auto", "on", "off"]
 
 _CHALLENGE = re.compile(r"\bNTLM ([A-Za-z0-9+/=]+)", re.IGNORECASE)
 

@@ -53,6 +53,7 @@ SECTIONS_IN_FULL = Configuration(
         certificate=CERTIFICATE,
         name_resolving=NameResolving.CANDIDATE_USERS,
         server=Server.INTERNAL,
+        channel_binding="off",
         client_id="1b4e28ba-2fa1-11d2-883f-0016d3cca427",
         tenant_id="example.com",
         client_secret=SecretStr(" client sëcret "),

@@ -14,7 +14,8 @@ import trustme
 from aiohttp import web
 
 from dev.exchange.simulator import ExchangeSimulator
-from shared.auth.ntlm import ChannelBinding, NtlmLanes
+from shared.auth.channel_binding import ChannelBinding
+from shared.auth.ntlm import NtlmLanes
 from shared.errors import (
     ExchangeBusy,
     ExchangeError,

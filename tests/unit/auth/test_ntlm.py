@@ -16,8 +16,8 @@ import spnego
 import trustme
 from spnego.channel_bindings import GssChannelBindings
 
-from shared.auth.channel_binding import end_point_binding
-from shared.auth.ntlm import ChannelBinding, NtlmLanes
+from shared.auth.channel_binding import ChannelBinding, end_point_binding
+from shared.auth.ntlm import NtlmLanes
 from shared.errors import ExchangeError, ExchangeUnavailable, SettingsError, SignInRefused
 from shared.ews.transport import Answer, tls_context
 from tests.unit.auth.test_channel_binding import connect
