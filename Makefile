@@ -19,7 +19,7 @@ calendar: setup ## change a calendar while it runs (ARGS=...)
 	@$(PYTHON) -m dev.calendar $(ARGS)
 
 test: setup ## all tests, with the branch coverage of shared/; with ARGS=... only those
-	$(PYTHON) -m pytest -n 2 --dist loadfile $(or $(ARGS),$(COVERAGE))
+	$(PYTHON) -m pytest -n 3 --dist loadfile $(or $(ARGS),$(COVERAGE))
 
 check: setup ## lint, format, types, fast tests
 	$(PYTHON) -m ruff check
