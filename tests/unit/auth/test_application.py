@@ -67,7 +67,7 @@ async def test_a_certificate_gets_one_too_and_goes_before_the_secret(
 ) -> None:
     entra.application.certificates = [pair.certificate]
     async with opened(entra, tls, secret="wrong", certificate=pair.pem) as tokens:
-        entra.verify(await tokens.token())
+        assert entra.verify(await tokens.token())["appid"] == entra.application.client_id
 
 
 @pytest.mark.parametrize("cloud", Cloud)
@@ -75,12 +75,13 @@ async def test_the_token_is_for_the_clouds_own_exchange(
     entra: EntraSimulator, tls: ssl.SSLContext, cloud: Cloud
 ) -> None:
     async with opened(entra, tls, cloud=cloud) as tokens:
-        entra.verify(await tokens.token(), cloud.resource)
+        assert entra.verify(await tokens.token(), cloud.resource)["aud"] == cloud.resource
 
 
 async def test_a_scope_that_was_entered_is_asked_for(entra: EntraSimulator, tls: ssl.SSLContext) -> None:
     async with opened(entra, tls, scope="https://partner.outlook.cn/.default") as tokens:
-        entra.verify(await tokens.token(), "https://partner.outlook.cn")
+        claims = entra.verify(await tokens.token(), "https://partner.outlook.cn")
+    assert claims["aud"] == "https://partner.outlook.cn"
 
 
 def test_each_cloud_signs_in_at_its_own_authority() -> None:

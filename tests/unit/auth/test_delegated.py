@@ -97,7 +97,7 @@ async def test_another_instance_completes_what_one_began(
 ) -> None:
     one, other, third = instances.open(), instances.open(), instances.open()
     await other.complete(await answer_of(await one.begin(REDIRECT_URI, USER), tls))
-    entra.verify(await third.token())
+    assert entra.verify(await third.token())["appid"] == entra.application.client_id
 
 
 async def test_a_sign_in_that_was_not_begun_here_is_refused(

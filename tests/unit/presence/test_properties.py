@@ -266,7 +266,8 @@ def test_no_tag_comes_from_a_subject_and_tags_stand_in_order_at_the_end(case: Ca
 def test_any_string_can_be_read_and_rendered(note: str) -> None:
     rules = PresenceRules(language="ru", timezone="Asia/Tokyo")
 
-    render(read(note), rules.language, rules.zone, datetime(2026, 1, 1, tzinfo=rules.zone))
+    sentence = render(read(note), rules.language, rules.zone, datetime(2026, 1, 1, tzinfo=rules.zone))
+    assert isinstance(sentence, str)
 
 
 @CALM
@@ -287,4 +288,4 @@ def test_any_tags_can_be_read_and_rendered(tags: list[str], text: str) -> None:
     rules = PresenceRules(timezone="Asia/Tokyo")
     parsed = read(" ".join([text, *tags]))
 
-    render(parsed, "en-US", rules.zone, datetime(2026, 1, 1, tzinfo=rules.zone))
+    assert isinstance(render(parsed, "en-US", rules.zone, datetime(2026, 1, 1, tzinfo=rules.zone)), str)
