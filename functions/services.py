@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from functions.exchange import ExchangeTransport, delegated_tokens, find_exchange, open_transport
 from shared.auth.delegated import DelegatedTokens
 from shared.cipher import Cipher
+from shared.environment import Environment
 from shared.ews.client import ExchangeClient
 from shared.ews.client import Reading as ExchangeReading
 from shared.ews.discovery import Found, Search
@@ -25,7 +26,6 @@ from shared.ews.transport import Transport
 from shared.pbx.session import PbxLink, PbxSession, open_session
 from shared.settings import (
     Configuration,
-    Environment,
     ExchangeSettings,
     NameResolving,
     PbxSettings,

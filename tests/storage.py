@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from cryptography.fernet import Fernet
 
-from shared.settings import Environment
+from shared.environment import Environment
 from shared.state.storage import QUEUES, TABLES, Storage
 
 

@@ -20,7 +20,8 @@ from dev.azurite import Azurite, AzuriteError
 from dev.run.lock import RunError
 from dev.seed import Seed
 from shared.cipher import Cipher
-from shared.settings import Environment, parse_section
+from shared.environment import Environment
+from shared.settings import parse_section
 from shared.state.config import ConfigStore
 from shared.state.storage import Storage
 

@@ -21,8 +21,8 @@ from azure.identity.aio import ManagedIdentityCredential
 from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
+from shared.environment import Environment
 from shared.errors import StateConflict
-from shared.settings import Environment
 
 TABLES = ("config", "users", "agendas", "outbox", "due", "leases", "budget", "health", "tokens", "recordings")
 QUEUES = ("sync", "publish", "subscribe", "directory")

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from shared.auth.delegated import DelegatedTokens
 from shared.auth.entra import Registration
 from shared.cipher import Cipher
+from shared.environment import Environment
 from shared.ews.transport import tls_context
-from shared.settings import Environment
 from shared.state.storage import Storage
 from shared.state.tokens import TokenStore
 

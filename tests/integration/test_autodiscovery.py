@@ -11,11 +11,12 @@ from cryptography.fernet import Fernet
 from dev.exchange import ExchangeSimulator
 from functions.exchange import find_exchange
 from functions.services import Services, now
+from shared.environment import Environment
 from shared.errors import ExchangeError
 from shared.ews.discovery import Search
 from shared.ews.location import Kept, Location
 from shared.model import MailboxState, User
-from shared.settings import Environment, ExchangeSettings, parse_section
+from shared.settings import ExchangeSettings, parse_section
 from shared.state.storage import Storage
 
 GUID = "c9ebcc5914bd5e01c8020090334106ee"

@@ -14,8 +14,9 @@ from lxml import etree
 
 from dev.entra import EntraSimulator, InvalidToken, SigningKey
 from functions.services import Services
+from shared.environment import Environment
 from shared.errors import InvalidSettings, SignInRefused
-from shared.settings import Environment, ExchangeSettings, parse_section
+from shared.settings import ExchangeSettings, parse_section
 from shared.state.storage import Storage
 from tests.storage import environment_of
 from tests.unit.auth.browsing import REDIRECT_URI, answer_of

@@ -27,8 +27,9 @@ from dev.pbx.simulator import PbxSimulator
 from dev.seed import create_seed
 from functions.services import CONFIGURATION_LIFE, Callbacks
 from shared.cipher import Cipher
+from shared.environment import Environment
 from shared.model import CalendarUser, MailboxState
-from shared.settings import Environment, parse_section
+from shared.settings import parse_section
 from shared.state.budget import Budget
 from shared.state.config import ConfigStore
 from shared.state.health import Health

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.environment import Environment
 from shared.presence import languages
-from shared.settings import SECTIONS, Environment
+from shared.settings import SECTIONS
 from shared.state.storage import QUEUES, TABLES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
+from shared.environment import Environment
 from shared.errors import InvalidSettings
-from shared.settings import Environment
 
 KEY, FORMER_KEY = (base64.urlsafe_b64encode(letter * 32).decode() for letter in (b"a", b"b"))
 STORAGE = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c3RvcmFnZQ==;EndpointSuffix=x"

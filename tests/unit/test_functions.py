@@ -20,8 +20,8 @@ import function_app
 from functions.notifications import BODY_LIMIT
 from functions.services import Callbacks, Services, services
 from shared.cipher import Cipher
+from shared.environment import Environment
 from shared.errors import InvalidSettings
-from shared.settings import Environment
 from shared.state.storage import QUEUES
 from shared.sync import directory, midnight
 

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from azure.data.tables import TableTransactionError
 
+from shared.environment import Environment
 from shared.errors import StateConflict
-from shared.settings import Environment
 from shared.state.storage import (
     QUEUES,
     TRANSACTION_LIMIT,
