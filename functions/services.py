@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from shared.ews.location import Locator, Wanted
 from shared.ews.recorder import Recorder
 from shared.ews.source import ExchangeSource
 from shared.ews.transport import Transport
+from shared.metrics import Metrics
 from shared.pbx.session import PbxLink, PbxSession, open_session
 from shared.settings import (
     Configuration,
@@ -35,6 +37,7 @@ from shared.settings import (
 from shared.state.agendas import AgendaStore
 from shared.state.budget import HIGHEST, Budget
 from shared.state.config import ConfigStore
+from shared.state.counters import CounterStore
 from shared.state.due import DueIndex
 from shared.state.health import Health
 from shared.state.leases import Leases
@@ -104,6 +107,8 @@ class Services:
         self.leases = Leases(self.storage)
         self.budget = Budget(self.storage)
         self.health = Health(self.storage)
+        self.counters = CounterStore(self.storage)
+        self.metrics = Metrics(self.counters, secrets.token_hex(8))
         self.recordings = RecordingStore(self.storage)
         self.queues = WorkQueues(self.storage)
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
@@ -172,6 +177,16 @@ class Services:
         return Publisher(
             self.outbox, self.leases, self.health, self.queues, lambda: _open_session(settings), now
         )
+
+    @asynccontextmanager
+    async def execution(self, function: str) -> AsyncIterator[None]:
+        """Measure an execution of a function; at its end the counters are written, where it is time."""
+        began = monotonic()
+        try:
+            yield
+        finally:
+            self.metrics.observe(function, monotonic() - began)
+            await self.metrics.flush(now())
 
     @asynccontextmanager
     async def heartbeat(self, task: str) -> AsyncIterator[None]:

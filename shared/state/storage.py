@@ -24,7 +24,19 @@ from azure.storage.queue.aio import QueueClient, QueueServiceClient
 from shared.environment import Environment
 from shared.errors import StateConflict
 
-TABLES = ("config", "users", "agendas", "outbox", "due", "leases", "budget", "health", "tokens", "recordings")
+TABLES = (
+    "config",
+    "users",
+    "agendas",
+    "outbox",
+    "due",
+    "leases",
+    "budget",
+    "health",
+    "tokens",
+    "recordings",
+    "counters",
+)
 QUEUES = ("sync", "publish", "subscribe", "directory")
 
 TRANSACTION_LIMIT = 100
