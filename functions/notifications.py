@@ -20,7 +20,7 @@ blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
 
 @blueprint.route(
-    "notifications/{guid}/{secret}",
+    "api/notifications/{guid}/{secret}",
     trigger_arg_name="request",
     methods=["POST"],
     auth_level=func.AuthLevel.ANONYMOUS,

@@ -35,6 +35,7 @@ from shared.settings import (
     SyncType,
 )
 from shared.state.agendas import AgendaStore
+from shared.state.audit import AuditStore
 from shared.state.budget import HIGHEST, Budget
 from shared.state.config import ConfigStore
 from shared.state.counters import CounterStore
@@ -94,6 +95,7 @@ class Services:
     """The stores, and the use cases over them for a configuration."""
 
     def __init__(self, environment: Environment) -> None:
+        self.environment = environment
         self.storage = Storage.open(environment)
         cipher = Cipher(environment.encryption_keys)
         self.callbacks = Callbacks(environment.callback_url, cipher)
@@ -110,6 +112,7 @@ class Services:
         self.counters = CounterStore(self.storage)
         self.metrics = Metrics(self.counters, secrets.token_hex(8))
         self.recordings = RecordingStore(self.storage)
+        self.audit = AuditStore(self.storage)
         self.queues = WorkQueues(self.storage)
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
         self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, now)

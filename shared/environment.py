@@ -1,4 +1,4 @@
-"""The app settings of the deployment: where the state is, the encryption keys, and the addresses.
+"""The app settings of the deployment: where the state is, the keys, the addresses, and who administers.
 
 All faults are reported at once, each with its field and remedy.
 """
@@ -10,8 +10,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from shared.auth.checks import check_client_id
 from shared.checks import complete_url
 from shared.errors import InvalidSettings, SettingsError
+from shared.presence import FieldError
+
+
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """How administrators sign in.
+
+    ``local`` lets everybody in who sits at this machine; else it is Entra ID, where the application
+    ``client_id`` of the tenant ``tenant_id`` has the role that lets somebody in. Without ``client_secret``
+    the managed identity vouches for the application. ``session_keys`` are Fernet keys, the newest first.
+    """
+
+    local: bool = False
+    client_id: str = ""
+    tenant_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    session_keys: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def ready(self) -> bool:
+        """Whether anybody can sign in."""
+        return self.local or bool(self.client_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +45,7 @@ class Environment:
     ``encryption_keys`` are Fernet keys, the newest first; older ones still decrypt.
     ``callback_url`` is the public base URL of this function app, to which Exchange sends notifications.
     ``authority`` is where Entra ID signs in, in place of the cloud's own: a simulated one's address.
+    ``administration`` says how administrators sign in.
     """
 
     storage: str = field(repr=False)
@@ -31,6 +55,7 @@ class Environment:
     encryption_keys: tuple[str, ...] = field(repr=False)
     callback_url: str
     authority: str = ""
+    administration: Administration = Administration()
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Self:
@@ -52,17 +77,7 @@ class Environment:
                     "AzureWebJobsStorage__queueServiceUri for the managed identity.",
                 )
             )
-        keys = tuple(
-            key.strip() for key in values.get("CALENDAR_ENCRYPTION_KEYS", "").split(",") if key.strip()
-        )
-        if not keys or not all(_is_fernet_key(key) for key in keys):
-            faults.append(
-                SettingsError(
-                    "CALENDAR_ENCRYPTION_KEYS",
-                    "not a list of Fernet keys" if keys else "no key is set",
-                    "Set keys of 32 bytes in URL-safe base64, separated by commas, the newest first.",
-                )
-            )
+        keys = _keys(values, "CALENDAR_ENCRYPTION_KEYS", faults, needed=True)
         callback = complete_url(
             values.get("CALENDAR_CALLBACK_URL", "") or values.get("WEBSITE_HOSTNAME", ""), ("https", "http")
         )
@@ -83,6 +98,7 @@ class Environment:
                     "Remove it, or set the address of a simulated Entra ID, such as https://localhost:7076.",
                 )
             )
+        administration = _administration(values, faults)
         if faults:
             raise InvalidSettings(faults)
         return cls(
@@ -93,7 +109,64 @@ class Environment:
             keys,
             callback.rstrip("/"),
             complete_url(authority, ("https",)).rstrip("/"),
+            administration,
         )
+
+
+def _administration(values: Mapping[str, str], faults: list[SettingsError]) -> Administration:
+    name = "CALENDAR_ADMIN_SIGN_IN"
+    mode = values.get(name, "") or "entra"
+    if mode not in ("entra", "local"):
+        faults.append(SettingsError(name, "neither entra nor local", "Remove it, or write one of the two."))
+    # What Azure sets on every function app.
+    in_azure = values.get("WEBSITE_INSTANCE_ID", "") or values.get("WEBSITE_HOSTNAME", "")
+    if mode == "local" and in_azure:
+        faults.append(
+            SettingsError(
+                name,
+                "local is for this machine only, and this is Azure",
+                "Remove it, so that Entra ID is asked.",
+            )
+        )
+    client_id, tenant_id = (
+        _identifier(values, name, faults) for name in ("CALENDAR_ADMIN_CLIENT_ID", "CALENDAR_ADMIN_TENANT_ID")
+    )
+    if client_id and not tenant_id and not any(f.field == "CALENDAR_ADMIN_TENANT_ID" for f in faults):
+        faults.append(
+            SettingsError(
+                "CALENDAR_ADMIN_TENANT_ID",
+                "the tenant of the administrators' application is not named",
+                "Set the directory (tenant) ID of its registration.",
+            )
+        )
+    keys = _keys(values, "CALENDAR_SESSION_KEY", faults, needed=bool(client_id) and mode == "entra")
+    return Administration(
+        mode == "local", client_id, tenant_id, values.get("CALENDAR_ADMIN_CLIENT_SECRET", ""), keys
+    )
+
+
+def _identifier(values: Mapping[str, str], name: str, faults: list[SettingsError]) -> str:
+    try:
+        return check_client_id(values.get(name, "").strip())
+    except FieldError:
+        remedy = "Copy it from the app registration's overview: 32 hexadecimal digits in five groups."
+        faults.append(SettingsError(name, "is no ID", remedy))
+        return ""
+
+
+def _keys(
+    values: Mapping[str, str], name: str, faults: list[SettingsError], *, needed: bool
+) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in values.get(name, "").split(",") if key.strip())
+    if (needed and not keys) or not all(_is_fernet_key(key) for key in keys):
+        faults.append(
+            SettingsError(
+                name,
+                "not a list of Fernet keys" if keys else "no key is set",
+                "Set keys of 32 bytes in URL-safe base64, separated by commas, the newest first.",
+            )
+        )
+    return keys
 
 
 def _is_fernet_key(key: str) -> bool:

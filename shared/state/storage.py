@@ -36,6 +36,7 @@ TABLES = (
     "tokens",
     "recordings",
     "counters",
+    "audit",
 )
 QUEUES = ("sync", "publish", "subscribe", "directory")
 

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from shared.environment import Environment
+from shared.environment import Administration, Environment
 from shared.errors import InvalidSettings
 
 KEY, FORMER_KEY = (base64.urlsafe_b64encode(letter * 32).decode() for letter in (b"a", b"b"))
@@ -102,8 +102,59 @@ def test_a_callback_that_is_no_address_is_refused(url: str) -> None:
     assert list(refusal(**APP_SETTINGS | {"CALENDAR_CALLBACK_URL": url})) == ["CALENDAR_CALLBACK_URL"]
 
 
+CLIENT, TENANT = "0f0e0d0c-0b0a-0908-0706-050403020100", "00010203-0405-0607-0809-0a0b0c0d0e0f"
+ADMINISTRATION = {
+    "CALENDAR_ADMIN_CLIENT_ID": CLIENT,
+    "CALENDAR_ADMIN_TENANT_ID": TENANT,
+    "CALENDAR_SESSION_KEY": f"{KEY},{FORMER_KEY}",
+}
+
+
+def test_administrators_sign_in_at_entra_id() -> None:
+    values = ADMINISTRATION | {"CALENDAR_ADMIN_CLIENT_SECRET": "s", "CALENDAR_ADMIN_SIGN_IN": "entra"}
+    administration = Environment.read(APP_SETTINGS | values).administration
+    assert administration == Administration(False, CLIENT, TENANT, "s", (KEY, FORMER_KEY))
+    assert administration.ready
+
+
+def test_without_an_application_the_service_works_and_nobody_administers_it() -> None:
+    assert not Environment.read(APP_SETTINGS).administration.ready
+
+
+def test_on_this_machine_nobody_needs_to_sign_in() -> None:
+    administration = Environment.read(APP_SETTINGS | {"CALENDAR_ADMIN_SIGN_IN": "local"}).administration
+    assert administration.local
+    assert administration.ready
+
+
+@pytest.mark.parametrize("sign", ["WEBSITE_INSTANCE_ID", "WEBSITE_HOSTNAME"])
+def test_in_azure_everybody_has_to_sign_in(sign: str) -> None:
+    values = APP_SETTINGS | {"CALENDAR_ADMIN_SIGN_IN": "local", sign: "x.azurewebsites.net"}
+    assert list(refusal(**values)) == ["CALENDAR_ADMIN_SIGN_IN"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CALENDAR_ADMIN_SIGN_IN", "Local"),
+        ("CALENDAR_ADMIN_CLIENT_ID", "calendar"),
+        ("CALENDAR_ADMIN_TENANT_ID", ""),
+        ("CALENDAR_ADMIN_TENANT_ID", "common"),
+        ("CALENDAR_SESSION_KEY", ""),
+        ("CALENDAR_SESSION_KEY", "topsecret"),
+    ],
+)
+def test_a_sign_in_that_is_set_by_halves_is_refused(name: str, value: str) -> None:
+    faults = refusal(**APP_SETTINGS | ADMINISTRATION | {name: value})
+    assert list(faults) == [name]
+    assert "topsecret" not in str(faults)
+
+
 def test_the_environment_does_not_print_its_secrets() -> None:
-    printed = repr(Environment.read(APP_SETTINGS))
+    printed = repr(
+        Environment.read(APP_SETTINGS | ADMINISTRATION | {"CALENDAR_ADMIN_CLIENT_SECRET": "topsecret"})
+    )
     assert "calendar.example.com" in printed
     assert KEY not in printed
     assert "AccountKey" not in printed
+    assert "topsecret" not in printed
