@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from shared.model import Activity
 from shared.presence.clock import EPOCH, to_utc
 from shared.presence.note import write_until
-from shared.presence.rules import find_language
+from shared.presence.rules import find_language, find_zone
 
 _ACTIVITIES = {"free": Activity.AVAILABLE, "busy": Activity.BUSY, "away": Activity.AWAY}
 _NUMBER = re.compile(r"[0-9]{1,18}(?![0-9])")
@@ -83,6 +83,14 @@ def render(parsed: ParsedNote, language: str, zone: ZoneInfo, now: datetime) -> 
     elif word:
         text += f" ({word})"
     return text
+
+
+def view(note: str, at: datetime, language: str, timezone: str) -> str:
+    """Give the sentence that a viewer with this language and time zone (IANA name) reads at ``at`` (aware).
+
+    Raises FieldError for an unknown language or zone and ValueError when ``at`` has no zone.
+    """
+    return render(read(note), language, find_zone(timezone), at)
 
 
 def _cut(note: str, bounds: str) -> str:

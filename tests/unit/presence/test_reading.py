@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared.model import Activity
-from shared.presence import FieldError, ParsedNote, read, render
-from tests.unit.presence.agendas import at
+from shared.presence import FieldError, ParsedNote, PresenceRules, compose, read, render, view
+from tests.unit.presence.agendas import appoint, at
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = at("06:00")
@@ -144,3 +144,17 @@ def test_an_unknown_language_is_refused() -> None:
 def test_an_instant_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^an instant without a time zone$"):
         render(read("x"), "en", BERLIN, NOW.replace(tzinfo=None))
+
+
+def test_a_viewer_reads_a_note_in_their_own_language_and_zone() -> None:
+    rules = PresenceRules(timezone="Europe/Berlin")
+    note = compose([appoint("08:30", "09:30")], NOW, rules).note
+    assert view(note, NOW, "de", "Europe/Berlin") == "Frei bis 10:30 (Beschäftigt: Meeting)"
+    assert view(note, NOW, "en-US", "America/New_York") == "Free until 04:30 a.m. (Busy: Meeting)"
+    assert view(note, NOW, "fr", "Pacific/Kiritimati") == "Disponible jusque 22:30 (Occupé: Meeting)"
+
+
+@pytest.mark.parametrize(("language", "zone"), [("tlh", "UTC"), ("en", "Europe/Nowhere")])
+def test_a_viewer_without_a_language_or_zone_that_exists_is_refused(language: str, zone: str) -> None:
+    with pytest.raises(FieldError):
+        view("Free", NOW, language, zone)
