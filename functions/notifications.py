@@ -33,16 +33,25 @@ async def notification(request: func.HttpRequest) -> func.HttpResponse:
     calendar = await services()
     guid, secret = request.route_params["guid"], request.route_params["secret"]
     if not calendar.callbacks.verify(guid, secret):
+        calendar.metrics.count("notifications_refused")
         return func.HttpResponse(status_code=404)
     body = request.get_body()
     if len(body) > BODY_LIMIT:
+        calendar.metrics.count("notifications_refused")
         return func.HttpResponse(status_code=413)
     try:
         notifications = parse_notifications(body)
     except ExchangeError as error:
         _log.warning("unreadable notification", extra={"user": guid, "code": error.code})
+        calendar.metrics.count("notifications_refused")
         return func.HttpResponse(status_code=400)
-    keep = await calendar.receiver().receive(guid, notifications)
+    # Who is refused above is only counted in memory: a stranger makes no work for the storage.
+    async with calendar.execution("notification"):
+        keep = await calendar.receiver().receive(guid, notifications)
+        changes = sum(any(event != "StatusEvent" for event in each.events) for each in notifications)
+        calendar.metrics.count("notifications", len(notifications))
+        calendar.metrics.count("changes", changes)
+        calendar.metrics.count("unsubscribed", not keep)
     return func.HttpResponse(
         notification_result(keep=keep), status_code=200, mimetype="text/xml", charset="utf-8"
     )

@@ -6,7 +6,7 @@ import logging
 
 import azure.functions as func
 
-from functions.services import services
+from functions.services import now, services
 
 _log = logging.getLogger(__name__)
 
@@ -18,11 +18,11 @@ async def tick(timer: func.TimerRequest) -> None:
     """Every minute: presences that change by themselves, and whatever is overdue."""
     calendar = await services()
     configuration = await calendar.configuration()
-    async with calendar.heartbeat("tick"):
+    async with calendar.execution("tick"), calendar.heartbeat("tick"):
         if missing := configuration.missing():
             _log.warning("not configured", extra={"missing": missing})
             return
-        await calendar.ticker().tick(configuration.presence.rules)
+        calendar.metrics.count("due", await calendar.ticker().tick(configuration.presence.rules))
 
 
 @blueprint.timer_trigger("timer", schedule="0 */15 * * * *", use_monitor=True)
@@ -30,9 +30,10 @@ async def midnight(timer: func.TimerRequest) -> None:
     """Every quarter of an hour: when the local date has changed, everybody is read again."""
     calendar = await services()
     configuration = await calendar.configuration()
-    async with calendar.heartbeat("midnight"):
+    async with calendar.execution("midnight"), calendar.heartbeat("midnight"):
         if not configuration.missing():
-            await calendar.midnight().run(configuration.presence.rules.zone)
+            asked = await calendar.midnight().run(configuration.presence.rules.zone)
+            calendar.metrics.count("midnight", asked)
 
 
 @blueprint.timer_trigger("timer", schedule="30 2-59/5 * * * *", use_monitor=True)
@@ -40,9 +41,10 @@ async def upkeep(timer: func.TimerRequest) -> None:
     """Every five minutes: silent subscriptions, and work that got lost."""
     calendar = await services()
     configuration = await calendar.configuration()
-    async with calendar.heartbeat("upkeep"):
+    async with calendar.execution("upkeep"), calendar.heartbeat("upkeep"):
+        await calendar.counters.prune(now())
         if not configuration.missing():
-            await calendar.upkeep().run()
+            calendar.metrics.count("neglected", await calendar.upkeep().run())
 
 
 @blueprint.timer_trigger("timer", schedule="0 7 * * * *", use_monitor=True)

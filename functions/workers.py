@@ -6,8 +6,10 @@ import logging
 
 import azure.functions as func
 
-from functions.services import services
+from functions.services import now, services
+from shared.metrics import Metrics
 from shared.state.queues import Work
+from shared.sync.throttling import Rest
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +24,13 @@ async def sync(message: func.QueueMessage) -> None:
     calendar = await services()
     configuration = await calendar.configuration()
     work = Work.parse(message.get_body().decode())
-    if not configuration.missing():
+    if configuration.missing():
+        return
+    async with calendar.execution("sync"):
         reader = calendar.reader(configuration.exchange)
-        await reader.read(work.users, work.reason, configuration.presence.rules)
+        readings = await reader.read(work.users, work.reason, configuration.presence.rules)
+        calendar.metrics.count("reads", readings.calendars)
+        _count(calendar.metrics, readings.rest)
 
 
 @blueprint.queue_trigger("message", "subscribe", _STORAGE)
@@ -33,8 +39,12 @@ async def subscribe(message: func.QueueMessage) -> None:
     calendar = await services()
     configuration = await calendar.configuration()
     work = Work.parse(message.get_body().decode())
-    if not configuration.missing():
-        await calendar.subscriber(configuration.exchange).subscribe(work.users, work.reason)
+    if configuration.missing():
+        return
+    async with calendar.execution("subscribe"):
+        subscribed = await calendar.subscriber(configuration.exchange).subscribe(work.users, work.reason)
+        calendar.metrics.count("subscriptions", subscribed.subscriptions)
+        _count(calendar.metrics, subscribed.rest)
 
 
 @blueprint.queue_trigger("message", "publish", _STORAGE)
@@ -43,9 +53,14 @@ async def publish(message: func.QueueMessage) -> None:
     calendar = await services()
     configuration = await calendar.configuration()
     work = Work.parse(message.get_body().decode())
-    if not configuration.missing():
+    if configuration.missing():
+        return
+    async with calendar.execution("publish"):
         told = await calendar.publisher(configuration.pbx).publish(work.users)
-        _log.info("published", extra={"presences": told})
+        calendar.metrics.count("presences", told.presences)
+        calendar.metrics.count("presences_refused", told.refused)
+        calendar.metrics.count("errors_pbx", told.failed)
+        _log.info("published", extra={"presences": told.presences})
 
 
 @blueprint.queue_trigger("message", "directory", _STORAGE)
@@ -53,8 +68,14 @@ async def replicate(message: func.QueueMessage) -> None:
     """Replicate the PBX's users."""
     calendar = await services()
     configuration = await calendar.configuration()
-    if not configuration.missing():
-        await calendar.directory(configuration.pbx).run()
+    if configuration.missing():
+        return
+    async with calendar.execution("replicate"):
+        changes = await calendar.directory(configuration.pbx).run()
+        if changes is not None:
+            calendar.metrics.count("users_added", changes.added)
+            calendar.metrics.count("users_changed", changes.changed)
+            calendar.metrics.count("users_removed", changes.removed)
 
 
 @blueprint.queue_trigger("message", "sync-poison", _STORAGE)
@@ -81,6 +102,13 @@ async def replicate_given_up(message: func.QueueMessage) -> None:
     await _record(message, "directory")
 
 
+def _count(metrics: Metrics, rest: Rest) -> None:
+    """Count what became of the users whose work did not succeed."""
+    metrics.count("errors_user", rest.failed)
+    metrics.count("errors_exchange", rest.unavailable)
+    metrics.count("postponed", rest.postponed)
+
+
 async def _record(message: func.QueueMessage, queue: str) -> None:
     try:
         users = Work.parse(message.get_body().decode()).users
@@ -88,4 +116,7 @@ async def _record(message: func.QueueMessage, queue: str) -> None:
         # Not one of ours: that is why it was given up.
         users = ()
     # Publishing names users only to be quicker; nothing is wrong with them.
-    await (await services()).poison().take(users if queue in ("sync", "subscribe") else (), queue)
+    calendar = await services()
+    await calendar.poison().take(users if queue in ("sync", "subscribe") else (), queue)
+    calendar.metrics.count("given_up")
+    await calendar.metrics.flush(now())

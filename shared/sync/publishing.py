@@ -33,11 +33,22 @@ class PbxSession(Protocol):
         """Set many users' presences and return what became of each."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How many presences the PBX has acknowledged and refused, and whether it failed as a whole."""
+
+    presences: int = 0
+    refused: int = 0
+    failed: bool = False
+
+
 @dataclass(slots=True)
 class _Turn:
-    """The lease as it was last renewed."""
+    """The lease as it was last renewed, and what came of the presences so far."""
 
     lease: Lease
+    told: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +62,8 @@ class Publisher:
     connect: Callable[[], AbstractAsyncContextManager[PbxSession]]
     clock: Clock
 
-    async def publish(self, guids: Sequence[str] = ()) -> int:
-        """Tell the PBX what waits for these users, or all that waits; return how many it has acknowledged.
+    async def publish(self, guids: Sequence[str] = ()) -> Told:
+        """Tell the PBX what waits for these users, or all that waits; return what came of it.
 
         While another publisher works this is asked for again a moment later. While the PBX is left alone
         after a failure nothing is done: what waits is not lost, and the tick asks again when it is time. The
@@ -60,25 +71,25 @@ class Publisher:
         """
         trouble = await self.health.trouble("pbx")
         if trouble is not None and trouble.retry_at > self.clock():
-            return 0
+            return Told()
         turn = await self._take_turn()
         if turn is None:
             await self.queues.publish("another publisher works", guids, _MOMENT)
-            return 0
+            return Told()
         try:
-            told = await self._drain(turn, {guid[0] for guid in guids} or PARTITIONS)
+            await self._drain(turn, {guid[0] for guid in guids} or PARTITIONS)
             if trouble is not None:
-                if not told:
+                if not turn.told:
                     async with self.connect():
                         _log.info("pbx is back")
                 await self.health.set_trouble("pbx", None)
         except PbxError as error:
             await self.health.set_trouble("pbx", add_failure(trouble, error, self.clock()))
             _log.error("pbx unavailable", extra={"code": type(error).__name__, "reason": str(error)})
-            return 0
+            return Told(turn.told, turn.refused, failed=True)
         finally:
             await self.leases.release(turn.lease)
-        return told
+        return Told(turn.told, turn.refused)
 
     async def _take_turn(self) -> _Turn | None:
         lease = await self.leases.acquire("publisher", self.clock(), _LEASE)
@@ -94,8 +105,7 @@ class Publisher:
             turn.lease = renewed
         return renewed is not None
 
-    async def _drain(self, turn: _Turn, partitions: Collection[str]) -> int:
-        told = 0
+    async def _drain(self, turn: _Turn, partitions: Collection[str]) -> None:
         failures = 0
         async with AsyncExitStack() as stack:
             session: PbxSession | None = None
@@ -106,7 +116,7 @@ class Publisher:
                 try:
                     if session is None:
                         session = await stack.enter_async_context(self.connect())
-                    told += await self._tell(session, page)
+                    await self._tell(session, page, turn)
                     failures = 0
                 except PbxUnavailable as error:
                     if isinstance(error, PbxLoginRefused | WrongPbx) or failures == len(_RECONNECTIONS):
@@ -115,10 +125,9 @@ class Publisher:
                     session = None
                     await asyncio.sleep(_RECONNECTIONS[failures])
                     failures += 1
-        return told
 
-    async def _tell(self, session: PbxSession, page: Sequence[Pending]) -> int:
-        """Send a page and store what came of it; return how many were acknowledged.
+    async def _tell(self, session: PbxSession, page: Sequence[Pending], turn: _Turn) -> None:
+        """Send a page, and store and count what came of it.
 
         Raises:
             PbxUnavailable: the connection was lost; what had no answer goes on waiting.
@@ -128,16 +137,17 @@ class Publisher:
         now = self.clock()
         taken = [by_guid[o.assignment.guid] for o in outcomes if o.error is None]
         await self.presences.acknowledge(taken, now)
+        turn.told += len(taken)
         lost = None
         for outcome in outcomes:
             if isinstance(outcome.error, PresenceRefused):
                 pending = by_guid[outcome.assignment.guid]
                 not_before = now + find_pause(outcome.error, pending.attempts + 1)
                 await self.presences.refuse(pending, str(outcome.error), not_before)
+                turn.refused += 1
                 await self.queues.publish("refused", [pending.guid], not_before - now)
                 _log.warning("presence refused", extra={"user": pending.guid, "code": outcome.error.code})
             elif outcome.error is not None and not isinstance(lost, PbxLoginRefused):
                 lost = outcome.error
         if lost is not None:
             raise lost
-        return len(taken)

@@ -11,12 +11,20 @@ from shared.model import Agenda, CalendarUser, MailboxState, ShowAs
 from shared.presence import PresenceRules, redact
 from shared.sync.interfaces import Agendas, CalendarSource, Clock, Reading, Users, WorkQueues
 from shared.sync.presenting import Presenter
-from shared.sync.throttling import Throttle
+from shared.sync.throttling import Rest, Throttle
 
 WINDOW = timedelta(hours=48)
 """How far ahead a calendar is read."""
 
 _ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """How many calendars were read, and what became of the other users."""
+
+    calendars: int
+    rest: Rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +39,26 @@ class Reader[R: Reading]:
     queues: WorkQueues
     clock: Clock
 
-    async def read(self, guids: Sequence[str], reason: str, rules: PresenceRules) -> None:
+    async def read(self, guids: Sequence[str], reason: str, rules: PresenceRules) -> Readings:
         """Read these users' next 48 hours; have the PBX told if anything changed.
 
         Users who can't be read now are asked for again, later.
         """
         waiting: list[str] = []
+        calendars = 0
 
         async def read_one(user: CalendarUser) -> None:
+            nonlocal calendars
             if await self._read_one(user, rules):
                 waiting.append(user.user.guid)
+            calendars += user.mailbox_state is MailboxState.FOUND
 
         rest = await self.throttle.each(guids, read_one)
         if waiting:
             await self.queues.publish(reason, waiting)
         for delay, users in rest.users.items():
             await self.queues.read(users, reason, delay)
+        return Readings(calendars, rest)
 
     async def _read_one(self, user: CalendarUser, rules: PresenceRules) -> bool:
         guid = user.user.guid

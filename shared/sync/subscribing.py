@@ -9,7 +9,7 @@ from datetime import timedelta
 from shared.model import CalendarUser, MailboxState, Subscription
 from shared.sync.interfaces import CalendarSource, Callbacks, Clock, Reading, Users, WorkQueues
 from shared.sync.leaving import Farewell
-from shared.sync.throttling import Throttle
+from shared.sync.throttling import Rest, Throttle
 
 STATUS_FREQUENCY = timedelta(minutes=30)
 """How often Exchange gives a sign of life while nothing changes."""
@@ -25,6 +25,14 @@ def is_resolved(user: CalendarUser) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscribed:
+    """How many subscriptions Exchange granted, and what became of the other users."""
+
+    subscriptions: int
+    rest: Rest
+
+
+@dataclass(frozen=True, slots=True)
 class Subscriber[R: Reading]:
     """Asks Exchange to report the changes of calendars."""
 
@@ -36,15 +44,17 @@ class Subscriber[R: Reading]:
     queues: WorkQueues
     clock: Clock
 
-    async def subscribe(self, guids: Sequence[str], reason: str) -> None:
+    async def subscribe(self, guids: Sequence[str], reason: str) -> Subscribed:
         """Make sure of these users' mailboxes and subscriptions, and have each read afterwards.
 
         What happened before a subscription began is not reported: hence the reading.
         """
         found: list[str] = []
         cleared: list[str] = []
+        subscriptions = 0
 
         async def subscribe_one(user: CalendarUser) -> None:
+            nonlocal subscriptions
             guid = user.user.guid
             now = self.clock()
             lives = user.subscription is not None and now - user.subscription.last_sign < SILENCE
@@ -64,6 +74,7 @@ class Subscriber[R: Reading]:
             await self.users.begin_subscribing(guid, now)
             identity = await self.source.subscribe(mailbox, self.callbacks.address_of(guid))
             await self.users.set_subscription(guid, Subscription(identity, now, now))
+            subscriptions += 1
 
         rest = await self.throttle.each(guids, subscribe_one)
         await self.queues.read(found, reason)
@@ -71,6 +82,7 @@ class Subscriber[R: Reading]:
             await self.queues.publish(reason, cleared)
         for delay, users in rest.users.items():
             await self.queues.subscribe(users, reason, delay)
+        return Subscribed(subscriptions, rest)
 
     async def _find_mailbox(self, user: CalendarUser) -> str:
         for candidate in user.candidates:

@@ -31,9 +31,16 @@ _BROKEN = timedelta(minutes=5)
 
 @dataclass(slots=True)
 class Rest:
-    """The users who could not be handled now, by the time after which they are to be tried again."""
+    """The users who could not be handled now, by the time after which they are to be tried again.
+
+    ``failed`` counts users whose own attempt failed, ``postponed`` those who had no turn; ``unavailable``
+    means that Exchange failed as a whole.
+    """
 
     users: dict[timedelta, list[str]] = field(default_factory=dict)
+    failed: int = 0
+    postponed: int = 0
+    unavailable: bool = False
 
     def add(self, guid: str, delay: timedelta) -> None:
         """Have one more tried again."""
@@ -63,6 +70,7 @@ class Throttle:
             delay = grant.duration + timedelta(seconds=random.randint(0, 2))  # noqa: S311
             for guid in guids:
                 rest.add(guid, delay)
+            rest.postponed = len(guids)
             return rest
         begun = self.clock()
         waiting = list(reversed(guids))
@@ -101,6 +109,8 @@ class Throttle:
                     raise failure
             for guid in waiting:
                 rest.add(guid, max(stopped))
+            rest.postponed = len(waiting)
+            rest.unavailable = bool(failed)
             if trouble is not None and not stopped:
                 await self.health.set_trouble("exchange", None)
                 _log.info("exchange is back")
@@ -121,6 +131,7 @@ class Throttle:
                 rest.add(guid, _CROWDED)
                 return
             except Exception as error:
+                rest.failed += 1
                 failure = self._failure(user, error)
                 await self.users.set_failure(guid, failure)
                 if failure.retry_at is not None:

@@ -24,7 +24,7 @@ async def want(world: World, guid: str, note: str, order: str = "1") -> None:
 async def test_all_that_waits_is_told_in_one_session(world: World) -> None:
     await want(world, ANNA, "Anna is busy")
     await want(world, BERND, "Bernd is busy")
-    assert await world.publisher.publish() == 2
+    assert (await world.publisher.publish()).presences == 2
     assert world.pbx.presences == {ANNA: ("busy", "Anna is busy"), BERND: ("busy", "Bernd is busy")}
     assert {assignment.sip for assignment in world.pbx.told} == {"user a", "user b"}
     assert (world.pbx.connections, world.pbx.open) == (1, 0)
@@ -32,16 +32,16 @@ async def test_all_that_waits_is_told_in_one_session(world: World) -> None:
 
 
 async def test_where_nothing_waits_the_pbx_is_left_alone(world: World) -> None:
-    assert await world.publisher.publish() == 0
+    assert (await world.publisher.publish()).presences == 0
     assert world.pbx.connections == 0
 
 
 async def test_only_where_something_waits_is_looked(world: World) -> None:
     await want(world, ANNA, "Anna is busy")
     await want(world, BERND, "Bernd is busy")
-    assert await world.publisher.publish([BERND]) == 1
+    assert (await world.publisher.publish([BERND])).presences == 1
     assert set(world.pbx.presences) == {BERND}
-    assert await world.publisher.publish([ANNA, BERND]) == 1
+    assert (await world.publisher.publish([ANNA, BERND])).presences == 1
 
 
 async def test_what_comes_while_it_works_is_told_too(world: World) -> None:
@@ -64,7 +64,7 @@ async def test_many_pages_go_through_one_session(world: World, monkeypatch: pyte
     monkeypatch.setattr(publishing, "PAGE", 16)
     for digit in "01234":
         await want(world, "a" + digit * 31, digit)
-    assert await world.publisher.publish() == 5
+    assert (await world.publisher.publish()).presences == 5
     assert world.pbx.connections == 1
 
 
@@ -73,17 +73,17 @@ class TestOneAtATime:
         await want(world, ANNA, "Anna is busy")
 
         async def publish_too() -> None:
-            assert await world.publisher.publish([ANNA]) == 0
+            assert (await world.publisher.publish([ANNA])).presences == 0
 
         world.pbx.before_answer = publish_too
-        assert await world.publisher.publish() == 1
+        assert (await world.publisher.publish()).presences == 1
         assert world.pbx.connections == 1
         assert world.queues.take() == [Order("publish", (ANNA,), "another publisher works", SECOND)]
 
     async def test_the_next_may_begin_at_once(self, world: World) -> None:
         for number in range(3):
             await want(world, ANNA, f"{number}", f"{number}")
-            assert await world.publisher.publish() == 1
+            assert (await world.publisher.publish()).presences == 1
             # Half of the lease's time is over when the publisher looks the next time.
             world.now += 20 * SECOND
 
@@ -140,7 +140,7 @@ class TestConnectionLost:
         with pytest.raises(KeyboardInterrupt):
             await world.publisher.publish()
         monkeypatch.undo()
-        assert await world.publisher.publish() == 1
+        assert (await world.publisher.publish()).presences == 1
         assert [assignment.note for assignment in world.pbx.told] == ["Anna is busy"] * 2
 
 
@@ -151,7 +151,7 @@ class TestRefused:
         await want(world, ANNA, "Anna is busy")
         await want(world, BERND, "Bernd is busy")
         world.pbx.refusing[ANNA] = self.REFUSED
-        assert await world.publisher.publish() == 1
+        assert (await world.publisher.publish()).presences == 1
         assert world.pbx.presences == {BERND: ("busy", "Bernd is busy")}
         assert world.queues.take() == [Order("publish", (ANNA,), "refused", MINUTE)]
         published = await world.outbox.published(ANNA)
@@ -159,14 +159,14 @@ class TestRefused:
         assert published.error == "The PBX answered error 7: no."
         assert await world.health.trouble("pbx") is None
 
-        assert await world.publisher.publish() == 0
+        assert (await world.publisher.publish()).presences == 0
         assert world.pbx.connections == 1, "not before its time"
         world.now += MINUTE
-        assert await world.publisher.publish([ANNA]) == 0
+        assert (await world.publisher.publish([ANNA])).presences == 0
         assert world.queues.take() == [Order("publish", (ANNA,), "refused", 2 * MINUTE)]
         world.now += 2 * MINUTE
         world.pbx.refusing.clear()
-        assert await world.publisher.publish([ANNA]) == 1
+        assert (await world.publisher.publish([ANNA])).presences == 1
         assert world.pbx.presences[ANNA] == ("busy", "Anna is busy")
 
 
@@ -176,7 +176,7 @@ class TestPbxAway:
     async def test_is_trouble_and_what_waits_goes_on_waiting(self, world: World) -> None:
         await want(world, ANNA, "first")
         world.pbx.down = self.AWAY
-        assert await world.publisher.publish() == 0
+        assert (await world.publisher.publish()).presences == 0
         assert world.pbx.connections == 4
         assert await world.health.trouble("pbx") == Trouble(
             "PbxUnavailable", "Away.", world.now, 1, world.now + 5 * SECOND
@@ -208,14 +208,14 @@ class TestPbxAway:
             await world.publisher.publish()
         world.pbx.down = None
         world.now += HOUR
-        assert await world.publisher.publish() == 1
+        assert (await world.publisher.publish()).presences == 1
         assert [assignment.note for assignment in world.pbx.told] == ["4"]
         assert await world.health.trouble("pbx") is None
 
     async def test_and_back_is_noticed_where_nothing_waits(self, world: World) -> None:
         trouble = Trouble("PbxUnavailable", "Away.", world.now, 1, world.now)
         await world.health.set_trouble("pbx", trouble)
-        assert await world.publisher.publish() == 0
+        assert (await world.publisher.publish()).presences == 0
         assert world.pbx.connections == 1
         assert await world.health.trouble("pbx") is None
 
