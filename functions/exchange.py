@@ -8,10 +8,12 @@ from shared.auth.delegated import DelegatedTokens
 from shared.auth.entra import ANY_ORGANIZATION, Registration
 from shared.auth.ntlm import NtlmLanes
 from shared.auth.sign_in import SignInStore
+from shared.ews.client import ExchangeClient
 from shared.ews.discovery import Found, Search
 from shared.ews.discovery_client import discover
-from shared.ews.transport import open_client, tls_context
-from shared.settings import ExchangeSettings, SupportedAccounts, SyncType
+from shared.ews.source import ExchangeSource
+from shared.ews.transport import Transport, open_client, tls_context
+from shared.settings import ExchangeSettings, NameResolving, SupportedAccounts, SyncType
 
 type ExchangeTransport = NtlmLanes | BearerTransport
 
@@ -58,6 +60,19 @@ def open_transport(
             allow_plain_http=settings.allow_plain_http,
         )
     return BearerTransport(tokens, tls, [settings.cloud.ews_url, settings.ews_url], connections=connections)
+
+
+def source_at(
+    url: str, transport: Transport, settings: ExchangeSettings, status_frequency: int
+) -> ExchangeSource:
+    """Exchange at an address, with a sign of life after so many quiet minutes. Raises SettingsError."""
+    return ExchangeSource(
+        ExchangeClient(url, transport, allow_plain_http=settings.allow_plain_http),
+        settings.name_resolving is NameResolving.CANDIDATE_USERS,
+        status_frequency,
+        # An application has no mailbox of its own.
+        settings.user if settings.sync_type is SyncType.CLOUD_APP_ONLY else None,
+    )
 
 
 async def find_exchange(search: Search, settings: ExchangeSettings) -> Found:

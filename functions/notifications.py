@@ -6,10 +6,11 @@ import logging
 
 import azure.functions as func
 
-from functions.services import services
+from functions.services import now, services
 from shared.errors import ExchangeError
 from shared.ews.notifications import parse_notifications
 from shared.ews.requests import notification_result
+from shared.sync.checking import check_of
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,9 @@ async def notification(request: func.HttpRequest) -> func.HttpResponse:
         _log.warning("unreadable notification", extra={"user": guid, "code": error.code})
         calendar.metrics.count("notifications_refused")
         return func.HttpResponse(status_code=400)
+    if (check := check_of(guid)) is not None:
+        await calendar.checks.confirm(check, now())
+        return _answer(keep=False)
     # Who is refused above is only counted in memory: a stranger makes no work for the storage.
     async with calendar.execution("notification"):
         keep = await calendar.receiver().receive(guid, notifications)
@@ -52,6 +56,10 @@ async def notification(request: func.HttpRequest) -> func.HttpResponse:
         calendar.metrics.count("notifications", len(notifications))
         calendar.metrics.count("changes", changes)
         calendar.metrics.count("unsubscribed", not keep)
+    return _answer(keep=keep)
+
+
+def _answer(*, keep: bool) -> func.HttpResponse:
     return func.HttpResponse(
         notification_result(keep=keep), status_code=200, mimetype="text/xml", charset="utf-8"
     )

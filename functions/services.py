@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from weakref import WeakKeyDictionary
 
-from functions.exchange import ExchangeTransport, delegated_tokens, find_exchange, open_transport
+from functions.exchange import ExchangeTransport, delegated_tokens, find_exchange, open_transport, source_at
 from shared.auth.delegated import DelegatedTokens
 from shared.cipher import Cipher
 from shared.environment import Environment
-from shared.ews.client import ExchangeClient
 from shared.ews.client import Reading as ExchangeReading
 from shared.ews.discovery import Found, Search
 from shared.ews.located import LocatedSource
@@ -29,14 +28,13 @@ from shared.pbx.session import PbxLink, PbxSession, open_session
 from shared.settings import (
     Configuration,
     ExchangeSettings,
-    NameResolving,
     PbxSettings,
     Server,
-    SyncType,
 )
 from shared.state.agendas import AgendaStore
 from shared.state.audit import AuditStore
 from shared.state.budget import HIGHEST, Budget
+from shared.state.checks import CheckStore
 from shared.state.config import ConfigStore
 from shared.state.counters import CounterStore
 from shared.state.due import DueIndex
@@ -49,6 +47,10 @@ from shared.state.recordings import RecordingStore
 from shared.state.storage import Storage
 from shared.state.tokens import TokenStore
 from shared.state.users import UserStore
+from shared.sync.checking import Checker, Given, Part, Planned
+from shared.sync.checking_exchange import ExchangePart, ExchangeWays, plan_for
+from shared.sync.checking_pbx import PLAN as PBX_PLAN
+from shared.sync.checking_pbx import PbxPart
 from shared.sync.directory import Directory
 from shared.sync.interfaces import Heartbeat
 from shared.sync.leaving import Farewell
@@ -101,6 +103,7 @@ class Services:
         self.callbacks = Callbacks(environment.callback_url, cipher)
         self.config = ConfigStore(self.storage, cipher)
         self.tokens = TokenStore(self.storage, cipher)
+        self.checks = CheckStore(self.storage, cipher)
         self._authority = environment.authority
         self.users = UserStore(self.storage)
         self.agendas = AgendaStore(self.storage)
@@ -181,6 +184,10 @@ class Services:
             self.outbox, self.leases, self.health, self.queues, lambda: _open_session(settings), now
         )
 
+    def checker(self) -> Checker:
+        """Tests the connection with settings that need not be saved."""
+        return Checker(self.checks, self.queues.check, self._divide, now)
+
     @asynccontextmanager
     async def execution(self, function: str) -> AsyncIterator[None]:
         """Measure an execution of a function; at its end the counters are written, where it is time."""
@@ -220,13 +227,7 @@ class Services:
             recorded = self._recorded(transport, settings)
 
             def connect(url: str) -> ExchangeSource:
-                return ExchangeSource(
-                    ExchangeClient(url, recorded, allow_plain_http=settings.allow_plain_http),
-                    settings.name_resolving is NameResolving.CANDIDATE_USERS,
-                    STATUS_FREQUENCY.seconds // 60,
-                    # An application has no mailbox of its own.
-                    settings.user if settings.sync_type is SyncType.CLOUD_APP_ONLY else None,
-                )
+                return source_at(url, recorded, settings, STATUS_FREQUENCY.seconds // 60)
 
             async def search(begun: Search) -> Found:
                 return await find_exchange(begun, settings)
@@ -240,6 +241,21 @@ class Services:
             )
             self._exchange = (settings, transport, source)
         return self._exchange[2]
+
+    def _divide(self, given: Given) -> list[tuple[Sequence[Planned], Part]]:
+        """What a check of these settings consists of."""
+        parts: list[tuple[Sequence[Planned], Part]] = []
+        if (exchange := given.exchange) is not None:
+            ways = ExchangeWays(
+                lambda search: find_exchange(search, exchange),
+                lambda: open_transport(exchange, self.tokens, connections=1, authority=self._authority),
+                lambda url, transport, minutes: source_at(url, transport, exchange, minutes),
+            )
+            part = ExchangePart(exchange, given.address, ways, self.checks, self.callbacks, now)
+            parts.append((plan_for(exchange), part))
+        if given.pbx is not None:
+            parts.append((PBX_PLAN, PbxPart(given.pbx, _open_session)))
+        return parts
 
     async def _exchange_failed(self) -> bool:
         return await self.health.trouble("exchange") is not None

@@ -78,6 +78,18 @@ async def replicate(message: func.QueueMessage) -> None:
             calendar.metrics.count("users_removed", changes.removed)
 
 
+@blueprint.queue_trigger("message", "checks", _STORAGE)
+async def check(message: func.QueueMessage) -> None:
+    """Test the connection, once."""
+    await (await services()).checker().run(message.get_body().decode())
+
+
+@blueprint.queue_trigger("message", "checks-poison", _STORAGE)
+async def check_given_up(message: func.QueueMessage) -> None:
+    """Tests of the connection that were broken off."""
+    await (await services()).checker().give_up(message.get_body().decode())
+
+
 @blueprint.queue_trigger("message", "sync-poison", _STORAGE)
 async def sync_given_up(message: func.QueueMessage) -> None:
     """Readings that failed five times."""

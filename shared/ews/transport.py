@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -103,6 +104,12 @@ def _connection_failure(error: Exception) -> ExchangeError:
             "The certificate of Exchange is not trusted or is for another name. Renew it, correct the "
             "address, or configure the authority that issued it.",
             retry_after=timedelta(minutes=5),
+        )
+    if socket.gaierror in _causes(error):
+        return ExchangeUnavailable(
+            "NoConnection",
+            "The host name of Exchange is not known. Correct the address, or have the name entered in DNS.",
+            retry_after=_SOON,
         )
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
         return ExchangeUnavailable(

@@ -174,6 +174,18 @@ class PbxSession:
 
         return await asyncio.gather(*(set_one(assignment) for assignment in assignments))
 
+    async def answer_for_nobody(self) -> str | None:
+        """What the PBX answers when the presence of somebody who doesn't exist is to be set.
+
+        Changes nothing; it shows whether the PbxApi answers. None where no answer came.
+
+        Raises:
+            PbxUnavailable: the connection was lost.
+        """
+        src = next(self._sources)
+        answer = await self._ask(src, protocol.presence_request(src, "calendar-check", "0" * 32, "", ""))
+        return None if answer is None else answer.error or ""
+
     async def _set_presence(self, assignment: Assignment) -> None:
         src = next(self._sources)
         request = protocol.presence_request(

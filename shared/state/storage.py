@@ -37,8 +37,12 @@ TABLES = (
     "recordings",
     "counters",
     "audit",
+    "checks",
 )
-QUEUES = ("sync", "publish", "subscribe", "directory")
+QUEUES = ("sync", "publish", "subscribe", "directory", "checks", "configure")
+
+CONTENTS = frozenset({*(f"table {name}" for name in TABLES), *(f"queue {name}" for name in QUEUES)})
+"""What this version needs of the storage account."""
 
 TRANSACTION_LIMIT = 100
 """Operations in one transaction: the service's limit, which the emulator does not enforce."""
