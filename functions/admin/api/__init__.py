@@ -1,0 +1,5 @@
+"""The API, a file for each subject; ``/api/admin/v1/openapi.json`` describes it."""
+
+from functions.admin.api import actions, description, identity
+
+ROUTERS = (identity.router, actions.router, description.router)

@@ -1,0 +1,35 @@
+"""What administrators' browsers and scripts trigger: the page and its API, behind one route."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPMethod
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import azure.functions as func
+
+from functions.services import services
+
+blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+
+_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+
+
+@blueprint.route(
+    "{*path}",
+    trigger_arg_name="request",
+    methods=[str(method) for method in HTTPMethod if method not in (HTTPMethod.CONNECT, HTTPMethod.TRACE)],
+    auth_level=func.AuthLevel.ANONYMOUS,
+)
+async def administration(request: func.HttpRequest) -> func.HttpResponse:
+    """Whatever no other function has a route for; who may have what is decided in there."""
+    loop = asyncio.get_running_loop()
+    if loop not in _of_loop:
+        calendar = await services()
+        # Not before somebody asks: an instance that works for Exchange alone never needs it.
+        from functions.admin.app import create_app
+
+        _of_loop[loop] = func.AsgiMiddleware(create_app(calendar))  # type: ignore[no-untyped-call]
+    answer: func.HttpResponse = await _of_loop[loop].handle_async(request)
+    return answer
