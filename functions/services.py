@@ -40,6 +40,7 @@ from shared.state.counters import CounterStore
 from shared.state.due import DueIndex
 from shared.state.health import Health
 from shared.state.leases import Leases
+from shared.state.listing import Listing
 from shared.state.locations import LocationStore
 from shared.state.outbox import Outbox
 from shared.state.queues import WorkQueues
@@ -106,6 +107,7 @@ class Services:
         self.checks = CheckStore(self.storage, cipher)
         self._authority = environment.authority
         self.users = UserStore(self.storage)
+        self.listing = Listing(self.storage, self.users)
         self.agendas = AgendaStore(self.storage)
         self.due = DueIndex(self.storage)
         self.outbox = Outbox(self.storage)

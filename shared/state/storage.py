@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -35,6 +36,7 @@ TABLES = (
     "health",
     "tokens",
     "recordings",
+    "listing",
     "counters",
     "audit",
     "checks",
@@ -46,6 +48,15 @@ CONTENTS = frozenset({*(f"table {name}" for name in TABLES), *(f"queue {name}" f
 
 TRANSACTION_LIMIT = 100
 """Operations in one transaction: the service's limit, which the emulator does not enforce."""
+
+_FEW = 4
+"""Records that are read one by one; more are looked for by a range of keys."""
+
+_STRIDE = 200
+"""Records of a range read in one request."""
+
+_SPARSE = 8
+"""A range is given up where fewer than one record in so many is wanted."""
 
 _LONGEST_DELAY = 6 * 24 * 3600
 """Seconds a message may be hidden; it lives seven days."""
@@ -129,13 +140,45 @@ class Table:
         except ResourceModifiedError as error:
             raise StateConflict("The record was changed meanwhile.") from error
 
+    async def get_many(self, partition: str, rows: Collection[str]) -> dict[str, TableEntity]:
+        """Those of these records that there are, by row key. Neighbours come together in one request."""
+        wanted = sorted(rows)
+        found: dict[str, TableEntity] = {}
+        if len(wanted) > _FEW:
+            between = f"RowKey ge '{wanted[0]}' and RowKey le '{wanted[-1]}'"
+            seen = 0
+            async for entity in self.query(f"PartitionKey eq '{partition}' and {between}", page=_STRIDE):
+                seen += 1
+                row = entity["RowKey"]
+                while wanted and wanted[0] <= row:
+                    if wanted.pop(0) == row:
+                        found[row] = entity
+                if seen % _STRIDE == 0 and len(found) * _SPARSE < seen:
+                    break
+            else:
+                return found
+        entities = await asyncio.gather(*(self.get(partition, row) for row in wanted))
+        return found | {row: entity for row, entity in zip(wanted, entities, strict=True) if entity}
+
+    async def get_by_guid(self, guids: Collection[str]) -> dict[str, TableEntity]:
+        """Those of these users' records that there are, by guid; the partitions side by side."""
+        by_partition: dict[str, list[str]] = defaultdict(list)
+        for guid in guids:
+            by_partition[partition_of(guid)].append(guid)
+        parts = await asyncio.gather(*(self.get_many(*part) for part in by_partition.items()))
+        return {guid: entity for part in parts for guid, entity in part.items()}
+
     async def query(
-        self, filter: str, *, select: list[str] | None = None, limit: int = 0
+        self, filter: str, *, select: list[str] | None = None, limit: int = 0, page: int = 0
     ) -> AsyncIterator[TableEntity]:
-        """The records that match, in the order of their keys, at most ``limit`` where it is given."""
+        """The records that match, in the order of their keys, at most ``limit`` where it is given.
+
+        They come in pages of 1000, or of ``page`` for whoever may not want all of them.
+        """
         found = 0
+        size = page or limit
         async for entity in self._client.query_entities(
-            filter, select=select, results_per_page=limit if 0 < limit < 1000 else None
+            filter, select=select, results_per_page=size if 0 < size < 1000 else None
         ):
             yield entity
             found += 1
@@ -218,7 +261,16 @@ class Storage:
 
     async def waiting(self, queue: str) -> int:
         """About how many messages a queue holds, hidden ones included."""
-        return (await self._queue(queue).get_queue_properties()).approximate_message_count or 0
+        try:
+            return (await self._queue(queue).get_queue_properties()).approximate_message_count or 0
+        except ResourceNotFoundError:
+            # The host creates a poison queue with its first message.
+            return 0
+
+    async def oldest(self, queue: str) -> datetime | None:
+        """Since when the first message has waited that could be worked on now, or None where none could."""
+        messages = await self._queue(queue).peek_messages()
+        return messages[0].inserted_on if messages else None
 
     def _queue(self, name: str) -> QueueClient:
         if name not in self._clients:

@@ -6,15 +6,26 @@ the marks of work and failure. Each writer merges its own properties only, so no
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable
 from datetime import datetime
+from enum import StrEnum
+from itertools import batched
 from typing import Any
 
 from azure.data.tables import TableEntity
 
 from shared.model import CalendarUser, Failure, MailboxState, Subscription, User
-from shared.state.storage import Storage, partition_of, read_instant, write_instant
+from shared.state.storage import (
+    TRANSACTION_LIMIT,
+    Operation,
+    Storage,
+    partition_of,
+    read_instant,
+    write_instant,
+)
 from shared.sync.interfaces import PARTITIONS
 
 _NO_MAILBOX = {"mailbox": "", "mailbox_state": MailboxState.UNRESOLVED.value}
@@ -26,7 +37,38 @@ _NO_FAILURE = {
     "failed_attempts": 0,
     "retry_at": "",
 }
-_ARRIVED = {"leaving": False, "read_requested_at": ""} | _NO_MAILBOX | _NO_SUBSCRIPTION | _NO_FAILURE
+_NO_WORK = {"read_requested_at": ""}
+_ARRIVED = {"leaving": False} | _NO_WORK | _NO_MAILBOX | _NO_SUBSCRIPTION | _NO_FAILURE
+
+
+class UserState(StrEnum):
+    """What users are listed by. Who is excluded is in no other but *all*; who is failing may be in one."""
+
+    ALL = "all"
+    WITH_MAILBOX = "with_mailbox"
+    WITHOUT_MAILBOX = "without_mailbox"
+    UNRESOLVED = "unresolved"
+    FAILING = "failing"
+    EXCLUDED = "excluded"
+
+    def includes(self, user: CalendarUser) -> bool:
+        """Whether a user is in this state."""
+        match self:
+            case UserState.ALL:
+                return True
+            case UserState.EXCLUDED:
+                return user.excluded
+            case UserState.FAILING:
+                return not user.excluded and user.failure is not None
+            case _:
+                return not user.excluded and user.mailbox_state is _MAILBOX_STATES[self]
+
+
+_MAILBOX_STATES = {
+    UserState.WITH_MAILBOX: MailboxState.FOUND,
+    UserState.WITHOUT_MAILBOX: MailboxState.NONE,
+    UserState.UNRESOLVED: MailboxState.UNRESOLVED,
+}
 
 
 class UserStore:
@@ -40,6 +82,11 @@ class UserStore:
         entity = await self._table.get(partition_of(guid), guid)
         return _read(entity) if entity else None
 
+    async def get_many(self, guids: Collection[str]) -> dict[str, CalendarUser]:
+        """Those of these users who are known."""
+        entities = await self._table.get_by_guid(guids)
+        return {guid: _read(entity) for guid, entity in entities.items()}
+
     async def everybody(self) -> AsyncIterator[CalendarUser]:
         """All users, in the order of their guids."""
         for partition in PARTITIONS:
@@ -50,6 +97,18 @@ class UserStore:
         """The users of one of the 16 partitions, in the order of their guids."""
         async for entity in self._table.query(f"PartitionKey eq '{partition}'"):
             yield _read(entity)
+
+    async def in_state(self, partition: str, state: UserState) -> AsyncIterator[CalendarUser]:
+        """The users of a partition who are in this state, in the order of their guids."""
+        async for entity in self._table.query(_may_be(partition, state)):
+            user = _read(entity)
+            if state.includes(user):
+                yield user
+
+    async def guids_in_state(self, partition: str, state: UserState, limit: int) -> AsyncIterator[str]:
+        """The guids of up to ``limit`` users of a partition who may be in this state, and of all who are."""
+        async for entity in self._table.query(_may_be(partition, state), select=["RowKey"], limit=limit):
+            yield entity["RowKey"]
 
     async def neglected(
         self, *, silent_before: datetime, overdue_before: datetime
@@ -67,6 +126,20 @@ class UserStore:
         """Store a user the PBX has newly listed. One who was leaving begins anew, but stays excluded."""
         await self._table.put(_keys(user.guid) | _replicated(user, candidates) | _ARRIVED)
 
+    async def add_all(self, arrived: Iterable[tuple[User, tuple[str, ...]]]) -> None:
+        """Store many as `add` stores one, a hundred of a partition at a time."""
+        by_partition: dict[str, list[Operation]] = defaultdict(list)
+        for user, candidates in arrived:
+            record = _keys(user.guid) | _replicated(user, candidates) | _ARRIVED
+            by_partition[partition_of(user.guid)].append(("upsert", record))
+        await asyncio.gather(
+            *(
+                self._table.transact(steps)
+                for part in by_partition.values()
+                for steps in batched(part, TRANSACTION_LIMIT, strict=False)
+            )
+        )
+
     async def update(self, user: User, candidates: tuple[str, ...], *, resolve_again: bool) -> None:
         """Store what the PBX changed. Other addresses mean another mailbox: it is resolved anew."""
         forgotten = _NO_MAILBOX | _NO_SUBSCRIPTION if resolve_again else {}
@@ -79,6 +152,14 @@ class UserStore:
     async def remove(self, guid: str) -> None:
         """Forget a user."""
         await self._table.delete(partition_of(guid), guid)
+
+    async def set_excluded(self, guid: str, excluded: bool) -> None:
+        """Note that an administrator keeps a user out, or lets them in again."""
+        await self._table.merge(_keys(guid) | {"excluded": excluded})
+
+    async def forget_mailbox(self, guid: str) -> None:
+        """Forget all that Exchange said about a user: mailbox, subscription, failure, marks of work."""
+        await self._table.merge(_keys(guid) | _NO_MAILBOX | _NO_SUBSCRIPTION | _NO_FAILURE | _NO_WORK)
 
     async def set_mailbox(self, guid: str, state: MailboxState, address: str = "") -> None:
         """Store what resolving the user's addresses gave."""
@@ -130,6 +211,17 @@ class UserStore:
 
 def _keys(guid: str) -> dict[str, Any]:
     return {"PartitionKey": partition_of(guid), "RowKey": guid}
+
+
+def _may_be(partition: str, state: UserState) -> str:
+    """A condition that holds for all users in a state; a property that is missing can't be asked about."""
+    if state is UserState.EXCLUDED:
+        return f"PartitionKey eq '{partition}' and excluded eq true"
+    if state is UserState.FAILING:
+        return f"PartitionKey eq '{partition}' and failed_since ne ''"
+    if state in _MAILBOX_STATES:
+        return f"PartitionKey eq '{partition}' and mailbox_state eq '{_MAILBOX_STATES[state]}'"
+    return f"PartitionKey eq '{partition}'"
 
 
 def _replicated(user: User, candidates: tuple[str, ...]) -> dict[str, Any]:
