@@ -1,4 +1,4 @@
-"""Encryption of the configuration's secrets, and the secret part of callback addresses."""
+"""Encryption of the configuration's secrets, their fingerprints, and the secret in callback addresses."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Cipher:
     def __init__(self, keys: Iterable[str]) -> None:
         keys = tuple(keys)
         self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._fingerprinting = _derive(keys[0], b"fingerprint")
         self._signing = tuple(_derive(key, b"callback") for key in keys)
 
     def encrypt(self, secret: str) -> str:
@@ -40,6 +41,10 @@ class Cipher:
                 "a stored secret was encrypted with another key",
                 "Add the former key behind the new one, or enter the secret again.",
             ) from error
+
+    def fingerprint(self, secret: str) -> str:
+        """40 hex digits by which a change of a secret is noticed, but the secret not guessed."""
+        return _signature(self._fingerprinting, secret)
 
     def sign(self, text: str) -> str:
         """The secret part of a callback address for ``text``: 40 hex digits."""

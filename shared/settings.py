@@ -155,6 +155,13 @@ class Server(StrEnum):
     INTERNAL = "internal"
 
 
+class Detection(StrEnum):
+    """How a change of a calendar is noticed."""
+
+    PUSH = "push"
+    POLL = "poll"
+
+
 class ExchangeSettings(Section):
     """The Exchange system and the account that reads its calendars."""
 
@@ -202,6 +209,19 @@ class ExchangeSettings(Section):
     )
     secret_expires_on: Annotated[Text, AfterValidator(check_date)] = Field(
         default="", description="Last day of the secret, to be warned of."
+    )
+    detection: Detection = Field(
+        default=Detection.PUSH,
+        description="Exchange tells of changes (push), or every mailbox is read regularly (poll).",
+    )
+    poll_minutes: int = Field(
+        default=15, ge=5, le=60, description="Minutes between two readings where the detection is poll."
+    )
+    max_subscriptions: int = Field(
+        default=200,
+        ge=1,
+        le=1000,
+        description="How many mailboxes one connection subscribes or reads before it is replaced.",
     )
     debug_until: Annotated[Text, AfterValidator(check_instant)] = Field(
         default="", description="When the recording of what is said to Exchange ends; empty: it is off."
@@ -329,6 +349,13 @@ SECTIONS: Mapping[str, type[Section]] = {
     "exchange": ExchangeSettings,
     "presence": PresenceSettings,
 }
+
+
+def secret_fields(section: str) -> tuple[str, ...]:
+    """The fields of a section that are stored encrypted and never shown."""
+    return tuple(
+        name for name, field in SECTIONS[section].model_fields.items() if field.annotation is SecretStr
+    )
 
 
 def parse_section(name: str, values: Mapping[str, Any]) -> Section:

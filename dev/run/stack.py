@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -202,7 +203,7 @@ async def _configure(environment: Environment, sections: Mapping[str, Mapping[st
         await storage.create()
         store = ConfigStore(storage, Cipher(environment.encryption_keys))
         for name, values in sections.items():
-            await store.save(name, parse_section(name, values))
+            await store.save(name, parse_section(name, values), None, "make run", datetime.now(UTC))
 
 
 @asynccontextmanager

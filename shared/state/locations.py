@@ -44,6 +44,12 @@ class LocationStore:
             entity.metadata["etag"] or "",
         )
 
+    async def end_pause(self, now: datetime) -> None:
+        """Have a search that failed repeated at once."""
+        while (kept := await self.get()) is not None and kept.not_before > now:
+            if await self.put(replace(kept, not_before=now)):
+                return
+
     async def put(self, kept: Kept) -> Kept | None:
         """Replace the record that was read with this etag; None where it was changed meanwhile."""
         steps = [astuple(step) for step in kept.steps]

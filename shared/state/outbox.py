@@ -92,6 +92,9 @@ class Outbox:
             entity = await self._table.get(partition_of(guid), guid)
             if entity is None:
                 return False
+            if entity["leaving"]:
+                # It waits until the PBX has acknowledged. Wanted again it might be told twice.
+                return True
             cleared = {"sip": entity["sip"], "activity": "", "note": ""}
             record = _keys(guid) | cleared | {"order": "", "waiting": True, "leaving": True}
             try:
@@ -215,6 +218,35 @@ class Outbox:
             await self._table.merge(_keys(pending.guid) | {"error": error})
         except StateConflict:
             return
+
+    async def doubt(self, partition: str) -> str:
+        """Have the PBX told anew, as it is another one: nobody knows what it shows.
+
+        Presences go on waiting or wait again; who was never told anything, or left the former PBX, has
+        nothing to be told. Returns a guid of the partition for whom something waits, or an empty text.
+        """
+        waiting = ""
+        async for entity in self._table.query(f"PartitionKey eq '{partition}' and RowKey ge '0'"):
+            guid = entity["RowKey"]
+            if entity["leaving"]:
+                await self._forget(guid)
+            elif (_is_known(entity) and await self._tell_again(guid, entity)) or entity["waiting"]:
+                waiting = guid
+        return waiting
+
+    async def _forget(self, guid: str) -> None:
+        await self._table.delete(partition_of(guid), f"!{guid}")
+        await self._table.delete(partition_of(guid), guid)
+
+    async def _tell_again(self, guid: str, entity: TableEntity) -> bool:
+        try:
+            wanted = {name: entity[name] for name in ("sip", "activity", "note", "leaving")}
+            await self._write(_keys(guid) | wanted | {"sending": True, "waiting": True}, entity, waits=True)
+        except StateConflict:
+            # A newer presence, or what the PBX acknowledged: the one that waits is told anyway.
+            current = await self._table.get(partition_of(guid), guid)
+            return current is not None and await self._tell_again(guid, current)
+        return True
 
     async def published(self, guid: str) -> Published | None:
         """What the PBX has acknowledged for a user, or None where it was never told anything."""

@@ -67,6 +67,10 @@ class WorkQueues:
         """Have a test of the connection carried out."""
         await self._storage.send("checks", identity)
 
+    async def configure(self, reason: str, delay: timedelta = timedelta()) -> None:
+        """Have the configuration applied."""
+        await self._storage.send("configure", Work((), reason).text(), delay=delay)
+
     async def _send(self, queue: str, users: Iterable[str], reason: str, delay: timedelta) -> None:
         for group in batched(users, GROUP, strict=False):
             await self._storage.send(queue, Work(group, reason).text(), delay=delay)

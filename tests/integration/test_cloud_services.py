@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -108,7 +109,7 @@ async def configured(
         "secret_expires_on": "2027-05-31",
     }
     section = parse_section("exchange", given | values)
-    await services.config.save("exchange", section)
+    await services.config.save("exchange", section, None, "test", datetime.now(UTC))
     stored = (await services.config.load()).exchange
     assert stored == section
     return stored

@@ -99,7 +99,8 @@ class Company:
             },
             "presence": {"timezone": "Europe/Berlin"},
         }
-        await self.config.save(section, parse_section(section, values[section] | changes))
+        parsed = parse_section(section, values[section] | changes)
+        await self.config.save(section, parsed, None, "test", datetime.now(UTC))
 
     async def start(self, function: str) -> None:
         """Have the host run a function now."""

@@ -170,6 +170,9 @@ class FakeQueues:
     async def replicate(self, reason: str) -> None:
         self.orders.append(Order("directory", (), reason))
 
+    async def configure(self, reason: str, delay: timedelta = timedelta()) -> None:
+        self.orders.append(Order("configure", (), reason, delay))
+
     def _add(self, queue: str, users: Iterable[str], reason: str, delay: timedelta) -> None:
         if guids := tuple(users):
             self.orders.append(Order(queue, guids, reason, delay))
