@@ -116,7 +116,6 @@ class ExchangePart:
     checks: Checks
     callbacks: Callbacks
     clock: Clock
-    patience: float = PATIENCE
     _url: str = field(default="", init=False)
     _mailbox: str | None = field(default=None, init=False)
     _failure: ExchangeError | None = field(default=None, init=False)
@@ -210,7 +209,8 @@ class ExchangePart:
     async def _read(self) -> Finding:
         now = self.clock()
         reading = await self._source.read(self._mailbox or "", now, now + WINDOW)
-        text = f"{len(reading.appointments)} appointments in the next {WINDOW // timedelta(hours=1)} hours."
+        count, hours = len(reading.appointments), WINDOW // timedelta(hours=1)
+        text = f"{count} appointment{'' if count == 1 else 's'} in the next {hours} hours."
         skipped = f"{reading.skipped} without a start or an end are left out." if reading.skipped else ""
         return Finding(text, details=(skipped,) if skipped else ())
 
@@ -222,11 +222,11 @@ class ExchangePart:
 
     async def _await_callback(self, identity: str) -> Finding:
         began = monotonic()
-        while monotonic() - began < self.patience:
+        while monotonic() - began < PATIENCE:
             if await self.checks.is_confirmed(identity):
                 return Finding(f"Exchange's notification arrived after {monotonic() - began:.0f} s.")
             await asyncio.sleep(_POLL)
-        raise StepFailed(f"No notification of Exchange arrived within {self.patience:.0f} s.")
+        raise StepFailed(f"No notification of Exchange arrived within {PATIENCE:.0f} s.")
 
 
 def _account(settings: ExchangeSettings) -> str:

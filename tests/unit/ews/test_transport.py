@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -89,6 +90,15 @@ async def test_a_missing_answer_becomes_an_error_of_ours(
         await post(handle)
     assert (type(caught.value), caught.value.code) == (kind, code)
     assert caught.value.retry_after is not None
+
+
+async def test_tells_a_name_that_nobody_knows_from_a_missing_server() -> None:
+    def handle(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("x") from socket.gaierror(-2, "Name or service not known")
+
+    with pytest.raises(ExchangeUnavailable, match="host name") as caught:
+        await post(handle)
+    assert caught.value.code == "NoConnection"
 
 
 async def test_tells_a_bad_certificate_from_a_missing_server() -> None:
