@@ -32,6 +32,7 @@ from shared.settings import (
     Server,
 )
 from shared.state.agendas import AgendaStore
+from shared.state.applied import AppliedStore
 from shared.state.audit import AuditStore
 from shared.state.budget import HIGHEST, Budget
 from shared.state.checks import CheckStore
@@ -52,6 +53,9 @@ from shared.sync.checking import Checker, Given, Part, Planned
 from shared.sync.checking_exchange import ExchangePart, ExchangeWays, plan_for
 from shared.sync.checking_pbx import PLAN as PBX_PLAN
 from shared.sync.checking_pbx import PbxPart
+from shared.sync.actions import Actions
+from shared.sync.applying import Applier
+from shared.sync.configuring import Configurator
 from shared.sync.directory import Directory
 from shared.sync.interfaces import Heartbeat
 from shared.sync.leaving import Farewell
@@ -124,6 +128,22 @@ class Services:
         self.throttle = Throttle(self.budget, self.users, self.health, now)
         self._read: tuple[float, Configuration] | None = None
         self.locations = LocationStore(self.storage)
+        self.applier = Applier(
+            self.config,
+            AppliedStore(self.storage),
+            self.users,
+            self.agendas,
+            self.outbox,
+            self.presenter,
+            self.farewell,
+            self.budget,
+            self.locations,
+            self.health,
+            self.leases,
+            self.queues,
+            cipher.fingerprint,
+            now,
+        )
         self._exchange: tuple[ExchangeSettings, ExchangeTransport, LocatedSource] | None = None
         self._former: set[ExchangeTransport] = set()
 
@@ -136,6 +156,14 @@ class Services:
     def receiver(self) -> Receiver:
         """Takes Exchange's notifications."""
         return Receiver(self.users, self.queues, now)
+
+    def configurator(self) -> Configurator:
+        """Saves what an administrator enters."""
+        return Configurator(self.config, self.applier, now)
+
+    def actions(self) -> Actions:
+        """What an administrator does to users."""
+        return Actions(self.users, self.farewell, self.applier, self.queues)
 
     def poison(self) -> PoisonRecorder:
         """Takes the messages that the queues have given up."""

@@ -7,6 +7,7 @@ import logging
 import azure.functions as func
 
 from functions.services import now, services
+from shared.sync.changes import Effect
 
 _log = logging.getLogger(__name__)
 
@@ -19,10 +20,14 @@ async def tick(timer: func.TimerRequest) -> None:
     calendar = await services()
     configuration = await calendar.configuration()
     async with calendar.execution("tick"), calendar.heartbeat("tick"):
+        await calendar.applier.notice(configuration)
         if missing := configuration.missing():
             _log.warning("not configured", extra={"missing": missing})
+            if not configuration.pbx.missing():
+                await calendar.applier.publish_rest()
             return
         calendar.metrics.count("due", await calendar.ticker().tick(configuration.presence.rules))
+        await calendar.applier.catch_up(configuration, everybody=[Effect.PRESENT])
 
 
 @blueprint.timer_trigger("timer", schedule="0 */15 * * * *", use_monitor=True)

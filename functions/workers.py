@@ -9,6 +9,7 @@ import azure.functions as func
 from functions.services import now, services
 from shared.metrics import Metrics
 from shared.state.queues import Work
+from shared.sync.changes import Effect
 from shared.sync.throttling import Rest
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ async def sync(message: func.QueueMessage) -> None:
         readings = await reader.read(work.users, work.reason, configuration.presence.rules)
         calendar.metrics.count("reads", readings.calendars)
         _count(calendar.metrics, readings.rest)
+        await calendar.applier.catch_up(configuration, work.users)
 
 
 @blueprint.queue_trigger("message", "subscribe", _STORAGE)
@@ -45,15 +47,16 @@ async def subscribe(message: func.QueueMessage) -> None:
         subscribed = await calendar.subscriber(configuration.exchange).subscribe(work.users, work.reason)
         calendar.metrics.count("subscriptions", subscribed.subscriptions)
         _count(calendar.metrics, subscribed.rest)
+        await calendar.applier.catch_up(configuration, work.users)
 
 
 @blueprint.queue_trigger("message", "publish", _STORAGE)
 async def publish(message: func.QueueMessage) -> None:
-    """Tell the PBX what waits in the outbox."""
+    """Tell the PBX what waits in the outbox, also when nothing more is read."""
     calendar = await services()
     configuration = await calendar.configuration()
     work = Work.parse(message.get_body().decode())
-    if configuration.missing():
+    if configuration.pbx.missing():
         return
     async with calendar.execution("publish"):
         told = await calendar.publisher(configuration.pbx).publish(work.users)
@@ -61,6 +64,7 @@ async def publish(message: func.QueueMessage) -> None:
         calendar.metrics.count("presences_refused", told.refused)
         calendar.metrics.count("errors_pbx", told.failed)
         _log.info("published", extra={"presences": told.presences})
+        await calendar.applier.catch_up(configuration, everybody=[Effect.TELL_ANEW])
 
 
 @blueprint.queue_trigger("message", "directory", _STORAGE)
@@ -76,6 +80,16 @@ async def replicate(message: func.QueueMessage) -> None:
             calendar.metrics.count("users_added", changes.added)
             calendar.metrics.count("users_changed", changes.changed)
             calendar.metrics.count("users_removed", changes.removed)
+        await calendar.applier.catch_up(configuration)
+
+
+@blueprint.queue_trigger("message", "configure", _STORAGE)
+async def configure(message: func.QueueMessage) -> None:
+    """Have the configuration take effect."""
+    calendar = await services()
+    async with calendar.execution("configure"):
+        asked = await calendar.applier.run()
+        _log.info("configured", extra={"users": asked})
 
 
 @blueprint.queue_trigger("message", "checks", _STORAGE)
@@ -112,6 +126,12 @@ async def publish_given_up(message: func.QueueMessage) -> None:
 async def replicate_given_up(message: func.QueueMessage) -> None:
     """Replications that failed five times; the next hour asks again."""
     await _record(message, "directory")
+
+
+@blueprint.queue_trigger("message", "configure-poison", _STORAGE)
+async def configure_given_up(message: func.QueueMessage) -> None:
+    """Applying that failed five times; the tick asks again."""
+    await _record(message, "configure")
 
 
 def _count(metrics: Metrics, rest: Rest) -> None:

@@ -155,6 +155,12 @@ class Applier:
             await self.queues.configure("noticed")
         return behind
 
+    async def publish_rest(self) -> None:
+        """While nothing is read nobody else sees to it that the PBX is told what still waits."""
+        trouble = await self.health.trouble("pbx")
+        if (trouble is None or trouble.retry_at <= self.clock()) and await self.presences.waits():
+            await self.queues.publish("rest")
+
     async def ask(self, effects: Collection[Effect], reason: str) -> None:
         """Have the present configuration applied, and these effects done besides.
 
