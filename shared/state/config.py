@@ -114,7 +114,7 @@ class ConfigStore:
             "PartitionKey": _SECTION,
             "RowKey": name,
             "values": text,
-            "secrets_set": json.dumps({field: write_instant(at) for field, at in set_at.items()}),
+            "set_at": json.dumps({field: write_instant(at) for field, at in set_at.items()}),
             "saved_at": write_instant(now),
             "saved_by": actor,
         }
@@ -173,5 +173,5 @@ def _salvage(name: str, values: dict[str, Any]) -> tuple[Section, tuple[Settings
 
 
 def _read_instants(entity: TableEntity | None) -> dict[str, datetime]:
-    stored = json.loads(entity.get("secrets_set", "{}")) if entity else {}
+    stored = json.loads(entity.get("set_at", "{}")) if entity else {}
     return {field: datetime.fromisoformat(at) for field, at in stored.items()}
