@@ -164,19 +164,17 @@ def _stack(bars: Iterable[Bar]) -> list[list[Bar]]:
 def _draw_bar(bar: Bar, scale: _Scale, y: float) -> str:
     left, right = scale.x(bar.start), scale.x(bar.end)
     width = max(right - left, 2.0)
-    wins = [
-        element(
-            "rect",
-            x=scale.x(begins),
-            y=y,
-            width=max(scale.x(ends) - scale.x(begins), 2.0),
-            height=ROW,
-            class_=f"wins {bar.lane}",
-            fill=COLOURS[bar.lane],
-        )
+    spans = [
+        (scale.x(begins), max(scale.x(ends) - scale.x(begins), 2.0))
         for begins, ends in bar.shows
         if begins < scale.end and ends > scale.start
     ]
+    wins = [
+        element("rect", x=x, y=y, width=wide, height=ROW, class_=f"wins {bar.lane}", fill=COLOURS[bar.lane])
+        for x, wide in spans
+    ]
+    # On one ground: the title is as long as the longest time in which the appointment shows.
+    place = max(spans, key=lambda span: span[1], default=(left, width))
     return element(
         "g",
         element("title", text_of(bar.title)),
@@ -194,14 +192,9 @@ def _draw_bar(bar: Bar, scale: _Scale, y: float) -> str:
             stroke_dasharray="4 3" if bar.lane == "ignored" else None,
         ),
         *wins,
-        *_fit(bar.title, left, width, y, "#ffffff" if _is_covered(bar) else "currentColor"),
+        *_fit(bar.title, *place, y, "#ffffff" if spans else "currentColor"),
         class_="appointment shows" if bar.shows else "appointment",
     )
-
-
-def _is_covered(bar: Bar) -> bool:
-    """Whether the bar's title lies on the dark colour of what shows."""
-    return bool(bar.shows) and bar.shows[0][0] <= bar.start
 
 
 def _draw_shown(shown: Shown, scale: _Scale, y: float) -> str:
