@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
+
+from azure.data.tables import TableEntity
 
 from shared.model import Agenda, Appointment, Response, Sensitivity, ShowAs
 from shared.state.storage import Storage, partition_of, read_instant, write_instant
@@ -26,17 +29,12 @@ class AgendaStore:
     async def get(self, guid: str) -> Agenda | None:
         """A user's agenda, or None where none was read yet."""
         entity = await self._table.get(partition_of(guid), guid)
-        if entity is None:
-            return None
-        text = "".join(entity.get(f"appointments_{number}", "") for number in range(_CHUNKS))
-        return Agenda(
-            appointments=tuple(_read(values) for values in json.loads(text)),
-            read_at=datetime.fromisoformat(entity["read_at"]),
-            window_end=datetime.fromisoformat(entity["window_end"]),
-            version=int(entity["version"]),
-            due_at=read_instant(entity["due_at"]),
-            etag=entity.metadata["etag"] or "",
-        )
+        return None if entity is None else _read_agenda(entity)
+
+    async def get_many(self, guids: Collection[str]) -> dict[str, Agenda]:
+        """The agendas of those of these users who have one."""
+        entities = await self._table.get_by_guid(guids)
+        return {guid: _read_agenda(entity) for guid, entity in entities.items()}
 
     async def save(self, guid: str, agenda: Agenda) -> Agenda:
         """Store an agenda in place of the one that was read (``agenda.etag``) and return it as stored.
@@ -70,6 +68,18 @@ class AgendaStore:
     async def remove(self, guid: str) -> None:
         """Forget a user's agenda."""
         await self._table.delete(partition_of(guid), guid)
+
+
+def _read_agenda(entity: TableEntity) -> Agenda:
+    text = "".join(entity.get(f"appointments_{number}", "") for number in range(_CHUNKS))
+    return Agenda(
+        appointments=tuple(_read(values) for values in json.loads(text)),
+        read_at=datetime.fromisoformat(entity["read_at"]),
+        window_end=datetime.fromisoformat(entity["window_end"]),
+        version=int(entity["version"]),
+        due_at=read_instant(entity["due_at"]),
+        etag=entity.metadata["etag"] or "",
+    )
 
 
 def _write(appointments: list[Appointment]) -> str:

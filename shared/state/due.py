@@ -28,6 +28,19 @@ class DueIndex:
         """Have a user's presence computed at the first whole minute not before ``at``."""
         await self._table.put({"PartitionKey": _minute(at), "RowKey": guid})
 
+    async def schedule_all(self, moments: Iterable[tuple[str, datetime]]) -> None:
+        """The same for many users, each of them once."""
+        by_minute: dict[str, list[str]] = defaultdict(list)
+        for guid, at in moments:
+            by_minute[_minute(at)].append(guid)
+        await asyncio.gather(
+            *(
+                self._table.transact([("upsert", {"PartitionKey": minute, "RowKey": guid}) for guid in chunk])
+                for minute, guids in by_minute.items()
+                for chunk in batched(guids, TRANSACTION_LIMIT, strict=False)
+            )
+        )
+
     async def due(self, now: datetime, limit: int) -> list[Due]:
         """Up to ``limit`` users whose minute has come, the longest overdue first."""
         last = now.astimezone(UTC).strftime("%Y%m%dT%H%M")

@@ -32,7 +32,7 @@ from shared.state.storage import (
     read_instant,
     write_instant,
 )
-from shared.sync.interfaces import PARTITIONS, Pending
+from shared.sync.interfaces import PARTITIONS, Pending, Wish
 
 _PAIRS = TRANSACTION_LIMIT // 2
 """Users in one transaction, with two records each."""
@@ -64,23 +64,41 @@ class Outbox:
         ``order`` is a text that sorts presences: one before the last is dropped. A bare *free* is not told of
         a user who never had a presence.
         """
-        wanted = {"sip": sip, "activity": presence.activity.on_pbx, "note": presence.note}
+        return bool(await self.put_all([Wish(guid, sip, order, presence)]))
+
+    async def put_all(self, wishes: Iterable[Wish]) -> set[str]:
+        """The same for many, each user once: reads and writes neighbours together; the guids that wait."""
+        by_partition: dict[str, list[Wish]] = defaultdict(list)
+        for wish in wishes:
+            by_partition[partition_of(wish.guid)].append(wish)
+        waiting = await asyncio.gather(
+            *(
+                self._put(chunk)
+                for part in by_partition.values()
+                for chunk in batched(sorted(part, key=lambda wish: wish.guid), _PAIRS, strict=False)
+            )
+        )
+        return set().union(*waiting)
+
+    async def _put(self, wishes: Sequence[Wish]) -> set[str]:
         for _ in range(_ATTEMPTS):
-            entity = await self._table.get(partition_of(guid), guid)
-            if entity is not None and entity["order"] > order:
-                return bool(entity["waiting"])
-            waits = _differs(wanted, entity) if _is_known(entity) else presence.changes_at is not None
+            entities = await self._table.get_many(partition_of(wishes[0].guid), [w.guid for w in wishes])
+            steps: list[Operation] = []
+            waiting: set[str] = set()
+            for wish in wishes:
+                wanted, waits = _settle(wish, entities.get(wish.guid))
+                steps += wanted
+                if waits:
+                    waiting.add(wish.guid)
             try:
-                if entity is not None and _is_wanted(wanted, entity):
-                    # Also what changes nothing must not be followed by an earlier one.
-                    waits = bool(entity["waiting"])
-                    await self._table.merge(_keys(guid) | {"order": order}, entity.metadata["etag"] or "")
-                else:
-                    record = _keys(guid) | wanted | {"order": order, "waiting": waits, "leaving": False}
-                    await self._write(record, entity, waits)
+                if steps:
+                    await self._table.transact(steps)
             except StateConflict:
-                continue
-            return waits
+                if len(wishes) == 1:
+                    continue
+                apart = await asyncio.gather(*(self._put([wish]) for wish in wishes))
+                return set().union(*apart)
+            return waiting
         raise StateConflict("Too many writers of one user's presence.")
 
     async def withdraw(self, guid: str) -> bool:
@@ -121,7 +139,7 @@ class Outbox:
 
         async def take_from(partition: str) -> list[Pending]:
             found = []
-            async for entity in self._table.query(_pending_in(partition)):
+            async for entity in self._table.query(_pending_in(partition), page=share):
                 pending = _read_pending(entity)
                 if pending.not_before is None or pending.not_before <= now:
                     found.append(pending)
@@ -262,19 +280,41 @@ class Outbox:
         )
 
     async def _write(self, record: dict[str, Any], entity: TableEntity | None, waits: bool) -> None:
-        guid = record["RowKey"]
-        steps: list[Operation] = []
-        if entity is None:
-            steps.append(("create", record | {"published": False, "sending": False}))
-        else:
-            steps.append(("update", record, _unchanged(entity.metadata["etag"])))
-        if waits:
-            wanted = {name: record[name] for name in ("sip", "activity", "note", "leaving")}
-            fresh = {"attempts": 0, "not_before": ""}
-            steps.append(("upsert", _marker(guid) | wanted | fresh, {"mode": UpdateMode.REPLACE}))
-        elif entity is not None and entity["waiting"]:
-            steps.append(("delete", _marker(guid)))
-        await self._table.transact(steps)
+        await self._table.transact(_replacing(record, entity, waits))
+
+
+def _settle(wish: Wish, entity: TableEntity | None) -> tuple[list[Operation], bool]:
+    """What has to be written for a wish where the record is this one, and whether something waits then."""
+    if entity is not None and entity["order"] > wish.order:
+        return [], bool(entity["waiting"])
+    presence = wish.presence
+    wanted = {"sip": wish.sip, "activity": presence.activity.on_pbx, "note": presence.note}
+    keys = _keys(wish.guid)
+    if entity is not None and _is_wanted(wanted, entity):
+        # Also what changes nothing must not be followed by an earlier one.
+        reordered = ("update", keys | {"order": wish.order}, _unchanged(entity.metadata["etag"]))
+        return [reordered], bool(entity["waiting"])
+    waits = _differs(wanted, entity) if _is_known(entity) else presence.changes_at is not None
+    record = keys | wanted | {"order": wish.order, "waiting": waits, "leaving": False}
+    # In place of a withdrawal something is said to wait: who stores a presence then looks who has left.
+    return _replacing(record, entity, waits), waits or (entity is not None and bool(entity["leaving"]))
+
+
+def _replacing(record: dict[str, Any], entity: TableEntity | None, waits: bool) -> list[Operation]:
+    """The steps that write a record over the one that was read, and its marker with it."""
+    guid = record["RowKey"]
+    steps: list[Operation] = []
+    if entity is None:
+        steps.append(("create", record | {"published": False, "sending": False}))
+    else:
+        steps.append(("update", record, _unchanged(entity.metadata["etag"])))
+    if waits:
+        wanted = {name: record[name] for name in ("sip", "activity", "note", "leaving")}
+        fresh = {"attempts": 0, "not_before": ""}
+        steps.append(("upsert", _marker(guid) | wanted | fresh, {"mode": UpdateMode.REPLACE}))
+    elif entity is not None and entity["waiting"]:
+        steps.append(("delete", _marker(guid)))
+    return steps
 
 
 def _keys(guid: str) -> dict[str, Any]:

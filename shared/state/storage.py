@@ -41,7 +41,7 @@ TABLES = (
     "audit",
     "checks",
 )
-QUEUES = ("sync", "publish", "subscribe", "directory", "checks", "configure")
+QUEUES = ("sync", "publish", "subscribe", "directory", "checks", "configure", "overdue")
 
 CONTENTS = frozenset({*(f"table {name}" for name in TABLES), *(f"queue {name}" for name in QUEUES)})
 """What this version needs of the storage account."""

@@ -30,13 +30,15 @@ from shared.sync.interfaces import PARTITIONS
 
 _NO_MAILBOX = {"mailbox": "", "mailbox_state": MailboxState.UNRESOLVED.value}
 _NO_SUBSCRIPTION = {"subscription_id": "", "subscribed_at": "", "last_sign": "", "subscribing_since": ""}
-_NO_FAILURE = {
+_NO_READ_FAILURE = {
     "failure_code": "",
     "failure_text": "",
     "failed_since": "",
     "failed_attempts": 0,
     "retry_at": "",
 }
+_NO_SUBSCRIPTION_FAILURE = {f"subscription_{name}": value for name, value in _NO_READ_FAILURE.items()}
+_NO_FAILURE = _NO_READ_FAILURE | _NO_SUBSCRIPTION_FAILURE
 _NO_WORK = {"read_requested_at": ""}
 _ARRIVED = {"leaving": False} | _NO_WORK | _NO_MAILBOX | _NO_SUBSCRIPTION | _NO_FAILURE
 
@@ -59,7 +61,7 @@ class UserState(StrEnum):
             case UserState.EXCLUDED:
                 return user.excluded
             case UserState.FAILING:
-                return not user.excluded and user.failure is not None
+                return not user.excluded and (user.failure or user.subscription_failure) is not None
             case _:
                 return not user.excluded and user.mailbox_state is _MAILBOX_STATES[self]
 
@@ -116,7 +118,7 @@ class UserStore:
         """Users without a sign of life from Exchange since then, or with a reading or retry overdue since."""
         overdue = " or ".join(
             f"({name} ne '' and {name} lt '{write_instant(overdue_before)}')"
-            for name in ("read_requested_at", "retry_at")
+            for name in ("read_requested_at", "retry_at", "subscription_retry_at")
         )
         silent = f"(mailbox_state ne '{MailboxState.NONE}' and last_sign lt '{write_instant(silent_before)}')"
         async for entity in self._table.query(f"{silent} or {overdue}"):
@@ -165,9 +167,13 @@ class UserStore:
         """Store what resolving the user's addresses gave."""
         await self._table.merge(_keys(guid) | {"mailbox": address, "mailbox_state": state.value})
 
-    async def begin_subscribing(self, guid: str, now: datetime) -> None:
-        """Note that Exchange is being asked, for its first notification may come before its answer."""
-        await self._table.merge(_keys(guid) | {"subscribing_since": write_instant(now)})
+    async def begin_subscribing(self, guid: str, mailbox: str, now: datetime) -> None:
+        """Note the mailbox that was found, and that Exchange is being asked to report its changes.
+
+        Its first notification may come before its answer.
+        """
+        found = {"mailbox": mailbox, "mailbox_state": MailboxState.FOUND.value}
+        await self._table.merge(_keys(guid) | found | {"subscribing_since": write_instant(now)})
 
     async def set_subscription(self, guid: str, subscription: Subscription | None) -> None:
         """Store the subscription that Exchange gave, or that there is none any more."""
@@ -193,20 +199,13 @@ class UserStore:
         await self._table.merge(_keys(guid) | {"read_requested_at": write_instant(now)})
 
     async def set_failure(self, guid: str, failure: Failure | None) -> None:
-        """Store why the user's calendar can't be synchronised, or that it can again."""
-        if failure is None:
-            await self._table.merge(_keys(guid) | _NO_FAILURE)
-            return
-        await self._table.merge(
-            _keys(guid)
-            | {
-                "failure_code": failure.code,
-                "failure_text": failure.text,
-                "failed_since": write_instant(failure.since),
-                "failed_attempts": failure.attempts,
-                "retry_at": write_instant(failure.retry_at),
-            }
-        )
+        """Store why the user's calendar can't be read, or that it can again."""
+        await self._table.merge(_keys(guid) | _failed(failure))
+
+    async def set_subscription_failure(self, guid: str, failure: Failure | None) -> None:
+        """Store why the user's mailbox can't be found or subscribed to, or that it can again."""
+        failed = {f"subscription_{name}": value for name, value in _failed(failure).items()}
+        await self._table.merge(_keys(guid) | failed)
 
 
 def _keys(guid: str) -> dict[str, Any]:
@@ -218,7 +217,9 @@ def _may_be(partition: str, state: UserState) -> str:
     if state is UserState.EXCLUDED:
         return f"PartitionKey eq '{partition}' and excluded eq true"
     if state is UserState.FAILING:
-        return f"PartitionKey eq '{partition}' and failed_since ne ''"
+        return (
+            f"PartitionKey eq '{partition}' and (failed_since ne '' or subscription_failed_since ne '')"
+        )
     if state in _MAILBOX_STATES:
         return f"PartitionKey eq '{partition}' and mailbox_state eq '{_MAILBOX_STATES[state]}'"
     return f"PartitionKey eq '{partition}'"
@@ -237,22 +238,37 @@ def _replicated(user: User, candidates: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def _failed(failure: Failure | None) -> dict[str, Any]:
+    if failure is None:
+        return _NO_READ_FAILURE
+    return {
+        "failure_code": failure.code,
+        "failure_text": failure.text,
+        "failed_since": write_instant(failure.since),
+        "failed_attempts": failure.attempts,
+        "retry_at": write_instant(failure.retry_at),
+    }
+
+
+def _read_failure(entity: TableEntity, prefix: str) -> Failure | None:
+    since = read_instant(entity.get(f"{prefix}failed_since"))
+    if since is None:
+        return None
+    return Failure(
+        code=entity[f"{prefix}failure_code"],
+        text=entity[f"{prefix}failure_text"],
+        since=since,
+        attempts=entity[f"{prefix}failed_attempts"],
+        retry_at=read_instant(entity.get(f"{prefix}retry_at")),
+    )
+
+
 def _read(entity: TableEntity) -> CalendarUser:
     subscription = None
     subscribed_at = read_instant(entity.get("subscribed_at"))
     if entity.get("subscription_id") and subscribed_at:
         last_sign = read_instant(entity.get("last_sign")) or subscribed_at
         subscription = Subscription(entity["subscription_id"], subscribed_at, last_sign)
-    failure = None
-    failed_since = read_instant(entity.get("failed_since"))
-    if failed_since:
-        failure = Failure(
-            code=entity["failure_code"],
-            text=entity["failure_text"],
-            since=failed_since,
-            attempts=entity["failed_attempts"],
-            retry_at=read_instant(entity.get("retry_at")),
-        )
     return CalendarUser(
         user=User(
             guid=entity["RowKey"],
@@ -271,6 +287,7 @@ def _read(entity: TableEntity) -> CalendarUser:
         subscription=subscription,
         subscribing_since=read_instant(entity.get("subscribing_since")),
         read_requested_at=read_instant(entity.get("read_requested_at")),
-        failure=failure,
+        failure=_read_failure(entity, ""),
+        subscription_failure=_read_failure(entity, "subscription_"),
         leaving=entity.get("leaving", False),
     )

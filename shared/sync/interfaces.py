@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -68,14 +68,26 @@ class Pause:
 class Budget(Protocol):
     """The number of requests under way to Exchange, shared by all instances."""
 
-    async def acquire(self, wanted: int, now: datetime) -> Grant | Pause:
-        """Up to ``wanted`` slots, at least one, or how long to wait."""
+    async def acquire(self, wanted: int, now: datetime, *, probe: bool = False) -> Grant | Pause:
+        """Up to ``wanted`` slots, at least one, or how long to wait.
+
+        A ``probe`` is one slot, and there is one at a time over all instances.
+        """
 
     async def pause(self, now: datetime) -> Pause | None:
         """How long Exchange wants to be left alone, whoever was told so; None where it does not."""
 
     async def release(self, grant: Grant, now: datetime, pause: timedelta | None) -> None:
         """Give slots back; ``pause`` is how long Exchange wants to be left alone, None after a success."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """How many requests to Exchange may be under way, how many are, and the end of the pause it asked for."""
+
+    limit: int
+    in_use: int
+    not_before: datetime | None
 
 
 # ---- the state
@@ -91,6 +103,7 @@ class Users(Protocol):
     """The users this service knows. Changing one who is gone raises StateConflict."""
 
     async def get(self, guid: str) -> CalendarUser | None: ...
+    async def get_many(self, guids: Collection[str]) -> dict[str, CalendarUser]: ...
     def everybody(self) -> AsyncIterator[CalendarUser]: ...
     def in_partition(self, partition: str) -> AsyncIterator[CalendarUser]: ...
     def neglected(
@@ -103,17 +116,19 @@ class Users(Protocol):
     async def set_excluded(self, guid: str, excluded: bool) -> None: ...
     async def forget_mailbox(self, guid: str) -> None: ...
     async def set_mailbox(self, guid: str, state: MailboxState, address: str = "") -> None: ...
-    async def begin_subscribing(self, guid: str, now: datetime) -> None: ...
+    async def begin_subscribing(self, guid: str, mailbox: str, now: datetime) -> None: ...
     async def set_subscription(self, guid: str, subscription: Subscription | None) -> None: ...
     async def set_last_sign(self, guid: str, now: datetime) -> None: ...
     async def set_read_requested(self, guid: str, now: datetime | None) -> None: ...
     async def set_failure(self, guid: str, failure: Failure | None) -> None: ...
+    async def set_subscription_failure(self, guid: str, failure: Failure | None) -> None: ...
 
 
 class Agendas(Protocol):
     """What was read last for each user."""
 
     async def get(self, guid: str) -> Agenda | None: ...
+    async def get_many(self, guids: Collection[str]) -> dict[str, Agenda]: ...
     async def save(self, guid: str, agenda: Agenda) -> Agenda: ...
     async def remove(self, guid: str) -> None: ...
 
@@ -130,6 +145,7 @@ class DueTimes(Protocol):
     """Whose presence changes by itself, and when."""
 
     async def schedule(self, guid: str, at: datetime) -> None: ...
+    async def schedule_all(self, moments: Iterable[tuple[str, datetime]]) -> None: ...
     async def due(self, now: datetime, limit: int) -> list[Due]: ...
     async def done(self, handled: Iterable[Due]) -> None: ...
 
@@ -152,11 +168,24 @@ class Pending:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A presence that a user is to have. ``order`` sorts a user's wishes: an earlier one never wins."""
+
+    guid: str
+    sip: str
+    order: str
+    presence: Presence
+
+
 class Presences(Protocol):
     """The presences on their way to the PBX: the latest wins, and nothing is told twice."""
 
     async def put(self, guid: str, sip: str, order: str, presence: Presence) -> bool:
         """Want this presence; tell whether something waits now. An earlier ``order`` never wins."""
+
+    async def put_all(self, wishes: Iterable[Wish]) -> set[str]:
+        """The same for many users, each of them once; the guids of those for whom something waits."""
 
     async def withdraw(self, guid: str) -> bool:
         """Clear the presence of a user who leaves; tell whether something waits now."""
@@ -215,15 +244,69 @@ class Heartbeat:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a round over all users has come: the partitions ``done``, and the ``users`` asked for.
+
+    ``key`` says which round: a local date, or an instant. ``ended`` is None until it is through.
+    """
+
+    key: str
+    done: int = 0
+    users: int = 0
+    began: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The users by their state, as counted at ``at`` within so many ``seconds``; who leaves isn't counted.
+
+    ``total`` is the sum of ``with_mailbox``, ``without_mailbox``, ``unresolved`` and ``excluded``; the other
+    numbers are of users who are not excluded. Of the ``failing``, ``retrying`` wait for a repeat, and to the
+    mailboxes of ``refused`` Exchange does not subscribe. ``silent`` of the ``subscribed`` gave no sign of
+    life for too long. ``reading_since`` is since when the oldest request for a reading has waited.
+    """
+
+    at: datetime
+    seconds: float = 0.0
+    total: int = 0
+    with_mailbox: int = 0
+    without_mailbox: int = 0
+    unresolved: int = 0
+    excluded: int = 0
+    failing: int = 0
+    refused: int = 0
+    retrying: int = 0
+    subscribed: int = 0
+    silent: int = 0
+    oldest_sign: datetime | None = None
+    newest_sign: datetime | None = None
+    reading_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All of `Health` at once: troubles by system, heartbeats by task, rounds by name."""
+
+    troubles: Mapping[str, Trouble]
+    heartbeats: Mapping[str, Heartbeat]
+    rounds: Mapping[str, Progress]
+    census: Census | None
+
+
 class Health(Protocol):
     """What an administrator wants to know at a glance."""
 
+    async def overview(self) -> Overview: ...
     async def trouble(self, system: str) -> Trouble | None: ...
     async def set_trouble(self, system: str, trouble: Trouble | None) -> None: ...
     async def beat(self, heartbeat: Heartbeat) -> None: ...
     async def heartbeat(self, name: str) -> Heartbeat | None: ...
-    async def midnight(self) -> tuple[str, int] | None: ...
-    async def set_midnight(self, date: str, done: int) -> None: ...
+    async def progress(self, name: str) -> Progress | None: ...
+    async def set_progress(self, name: str, progress: Progress) -> None: ...
+    async def census(self) -> Census | None: ...
+    async def set_census(self, census: Census) -> None: ...
 
 
 class WorkQueues(Protocol):
@@ -233,7 +316,31 @@ class WorkQueues(Protocol):
     async def subscribe(self, users: Iterable[str], reason: str, delay: timedelta = ...) -> None: ...
     async def publish(self, reason: str, users: Sequence[str] = (), delay: timedelta = ...) -> None: ...
     async def replicate(self, reason: str) -> None: ...
+    async def catch_up(self, task: str) -> None: ...
     async def configure(self, reason: str, delay: timedelta = ...) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLength:
+    """About how many messages wait in a queue, those for later included, and were given up.
+
+    ``oldest`` is since when the first has waited that could be worked on now.
+    """
+
+    name: str
+    waiting: int
+    given_up: int
+    oldest: datetime | None
+
+
+class QueueWatch(Protocol):
+    """How much work waits."""
+
+    async def waiting(self, queue: str) -> int:
+        """About how many messages a queue holds, those for later included."""
+
+    async def lengths(self) -> list[QueueLength]:
+        """All queues, looked at side by side."""
 
 
 class Callbacks(Protocol):

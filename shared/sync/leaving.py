@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from shared.errors import StateConflict
@@ -26,10 +27,10 @@ class Farewell:
         await self.users.remove(guid)
         return waits
 
-    async def has_left(self, guid: str) -> bool:
-        """Whether the user is no longer to be synchronised."""
-        user = await self.users.get(guid)
-        return user is None or not user.is_active
+    async def find_left(self, guids: Collection[str]) -> set[str]:
+        """Which of these users are no longer to be synchronised."""
+        known = await self.users.get_many(guids)
+        return {guid for guid in guids if guid not in known or not known[guid].is_active}
 
     async def clear(self, guid: str) -> bool:
         """Clear a user's presence and delete the agenda; tell whether something waits for the PBX."""

@@ -97,3 +97,11 @@ async def test_a_minute_of_hundreds_is_read_in_pages_and_removed(index: DueIndex
     assert [due.guid for due in rest] == guids[110:]
     await index.done(rest)
     assert await who(index, at("12:00")) == []
+
+
+async def test_many_are_scheduled_together(index: DueIndex) -> None:
+    guids = sorted(uuid4().hex for _ in range(250))
+    await index.schedule_all((guid, at("12:00" if guid < "8" else "12:30")) for guid in guids)
+    assert await who(index, at("12:29"), 1000) == [guid for guid in guids if guid < "8"]
+    assert sorted(await who(index, at("12:30"), 1000)) == guids
+    await index.schedule_all([])

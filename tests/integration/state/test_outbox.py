@@ -1,6 +1,7 @@
 """What the PBX has still to be told: the latest wins, nothing is told twice, nothing is lost."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -10,8 +11,8 @@ import pytest
 from shared.errors import StateConflict
 from shared.model import Activity, Presence
 from shared.state.outbox import Outbox, Published
-from shared.state.storage import Storage
-from shared.sync.interfaces import Pending
+from shared.state.storage import Operation, Storage, Table
+from shared.sync.interfaces import Pending, Wish
 
 pytestmark = pytest.mark.integration
 
@@ -356,8 +357,9 @@ class TestWithdraw:
         await outbox.withdraw(ANNA)
         # The agenda of a returned user counts its versions from the beginning.
         waits = await outbox.put(ANNA, "anna", "0", presence)
-        assert waits is (presence is not BUSY)
-        assert await publish(outbox) == ([(ANNA, presence.note)] if waits else [])
+        # Whoever wanted this is to look whether the user has left meanwhile, as where something waits.
+        assert waits
+        assert await publish(outbox) == ([] if presence is BUSY else [(ANNA, presence.note)])
         assert await outbox.published(ANNA)
 
     async def test_who_returns_while_being_cleared_gets_the_presence_again(
@@ -420,3 +422,55 @@ async def test_who_never_gets_through_says_so(
     ):
         with pytest.raises(StateConflict, match="Too many writers"):
             await action
+
+
+class TestMany:
+    async def test_each_gets_what_a_wish_alone_would_give(self, outbox: Outbox, order: Orders) -> None:
+        """Whoever is new, known, leaving, waiting or has it already: together as one by one."""
+        alone, together = (
+            [f"{first}{kind}{number:030}" for number in range(30) for first in "06ac"] for kind in "01"
+        )
+        pairs = list(enumerate(zip(alone, together, strict=True)))
+        for number, pair in pairs:
+            for guid in pair:
+                if number % 2:
+                    await outbox.put(guid, "sip", order(), BUSY)
+        await publish(outbox)
+        for number, pair in pairs:
+            for guid in pair:
+                if number % 3 == 0:
+                    await outbox.put(guid, "sip", order(), AWAY)
+                if number % 8 == 1:
+                    await outbox.withdraw(guid)
+        wanted = {number: (BUSY, AWAY, FREE)[number % 5 % 3] for number in range(120)}
+        late = order()
+        each = [await outbox.put(guid, "sip", late, wanted[number]) for number, guid in enumerate(alone)]
+        waiting = await outbox.put_all(
+            Wish(guid, "sip", late, wanted[number]) for number, guid in enumerate(together)
+        )
+        assert [guid in waiting for guid in together] == each
+        told = dict(await publish(outbox))
+        assert [told.get(guid) for guid in together] == [told.get(guid) for guid in alone]
+
+    async def test_one_who_was_changed_meanwhile_keeps_nobody_from_theirs(
+        self, outbox: Outbox, order: Orders, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        guids = [f"a{number:031}" for number in range(10)]
+        early, late, latest = order(), order(), order()
+        await outbox.put_all(Wish(guid, "sip", early, BUSY) for guid in guids)
+        transact = Table.transact
+
+        async def change_one_first(table: Table, steps: Sequence[Operation]) -> object:
+            monkeypatch.undo()
+            await outbox.put(guids[3], "sip", latest, FREE)
+            return await transact(table, steps)
+
+        monkeypatch.setattr(Table, "transact", change_one_first)
+        await outbox.put_all(Wish(guid, "sip", late, AWAY) for guid in guids)
+        notes = dict(await publish(outbox))
+        assert notes == {guid: AWAY.note for guid in guids if guid != guids[3]} | (
+            {guids[3]: FREE.note} if guids[3] in notes else {}
+        )
+
+    async def test_nobody_is_wished_for(self, outbox: Outbox) -> None:
+        assert await outbox.put_all([]) == set()

@@ -174,3 +174,50 @@ def test_instants_are_written_in_utc_so_that_they_sort() -> None:
 
 def test_a_users_partition_is_the_first_digit() -> None:
     assert partition_of("f" + "0" * 31) == "f"
+
+
+class TestMany:
+    @pytest.fixture
+    async def rows(self, table: Table) -> list[str]:
+        rows = [f"{number:04}" for number in range(1000)]
+        for first in range(0, 1000, TRANSACTION_LIMIT):
+            some = rows[first : first + TRANSACTION_LIMIT]
+            await table.transact([("create", {"PartitionKey": "p", "RowKey": row}) for row in some])
+        return rows
+
+    @pytest.mark.parametrize("step", [1, 3, 20, 333])
+    async def test_those_that_are_there_come_however_far_apart_they_lie(
+        self, table: Table, rows: list[str], step: int
+    ) -> None:
+        wanted = rows[5::step]
+        missing = [f"{row}x" for row in wanted[::2]] + ["none", "!"]
+        found = await table.get_many("p", [*missing, *reversed(wanted)])
+        assert sorted(found) == wanted
+        assert all(entity["RowKey"] == row for row, entity in found.items())
+
+    async def test_none_are_asked_for(self, table: Table) -> None:
+        assert await table.get_many("p", []) == {}
+
+    async def test_neighbours_come_in_a_few_requests(
+        self, table: Table, rows: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = 0
+        get = Table.get
+
+        async def count(table: Table, partition: str, row: str) -> object:
+            nonlocal asked
+            asked += 1
+            return await get(table, partition, row)
+
+        monkeypatch.setattr(Table, "get", count)
+        assert len(await table.get_many("p", rows[100:900])) == 800
+        assert asked == 0
+        assert len(await table.get_many("p", rows[::50])) == 20
+        assert 0 < asked < 20
+
+    async def test_records_of_users_come_from_their_partitions(self, table: Table) -> None:
+        guids = [f"{first}{number:031}" for first in "0a" for number in range(7)]
+        for guid in guids:
+            await table.insert({"PartitionKey": partition_of(guid), "RowKey": guid})
+        found = await table.get_by_guid([*guids, "b" * 32])
+        assert sorted(found) == guids

@@ -13,13 +13,13 @@ REVIEW = appoint("08:30", "10:00", "Review")
 async def test_who_is_not_known_is_not_made_known(world: World) -> None:
     assert not await world.farewell.leave(ANNA)
     assert await world.users.get(ANNA) is None
-    assert await world.farewell.has_left(ANNA)
+    assert await world.farewell.find_left([ANNA]) == {ANNA}
 
 
 async def test_who_never_had_a_presence_leaves_at_once(world: World) -> None:
     await world.add("anna")
     await world.read(ANNA)
-    assert not await world.farewell.has_left(ANNA)
+    assert await world.farewell.find_left([ANNA]) == set()
     assert not await world.farewell.leave(ANNA)
     assert await world.users.get(ANNA) is None
     assert await world.agendas.get(ANNA) is None

@@ -1,12 +1,13 @@
 """Presences that change by themselves."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from shared.errors import PbxLoginRefused
-from shared.sync.interfaces import Heartbeat, Trouble
+from shared.sync.interfaces import Heartbeat, Trouble, Wish
 from tests.integration.sync.fakes import Order
 from tests.integration.sync.world import HOUR, MINUTE, World, appoint, guid_of
 
@@ -101,15 +102,15 @@ async def test_who_leaves_while_being_presented_is_cleared(
     await world.add("anna", calendar=[REVIEW])
     await world.read(ANNA)
     await world.notes()
-    put = world.outbox.put
+    put_all = world.outbox.put_all
 
-    async def leave_first(*arguments: object) -> bool:
+    async def leave_first(wishes: Sequence[Wish]) -> set[str]:
         monkeypatch.undo()
         await world.farewell.leave(ANNA)
         await world.notes()
-        return await put(*arguments)  # type: ignore[arg-type]
+        return await put_all(wishes)
 
-    monkeypatch.setattr(world.outbox, "put", leave_first)
+    monkeypatch.setattr(world.outbox, "put_all", leave_first)
     world.now = REVIEW.start
     await world.ticker.tick(world.rules)
     assert (await world.notes())[ANNA] == ""
@@ -144,14 +145,14 @@ async def test_a_boundary_that_comes_while_presenting_is_not_missed(
     await world.add("anna", calendar=[REVIEW, LUNCH])
     await world.read(ANNA)
     world.now = REVIEW.start
-    put = world.outbox.put
+    put_all = world.outbox.put_all
 
-    async def take_half_an_hour(*arguments: object) -> bool:
+    async def take_half_an_hour(wishes: Sequence[Wish]) -> set[str]:
         monkeypatch.undo()
         world.now = LUNCH.start
-        return await put(*arguments)  # type: ignore[arg-type]
+        return await put_all(wishes)
 
-    monkeypatch.setattr(world.outbox, "put", take_half_an_hour)
+    monkeypatch.setattr(world.outbox, "put_all", take_half_an_hour)
     await world.ticker.tick(world.rules)
     assert (await world.notes())[ANNA].startswith("Lunch")
 
@@ -187,14 +188,14 @@ async def test_a_newer_agenda_wins_against_a_tick_with_the_former(
     await world.add("anna", calendar=[REVIEW])
     await world.read(ANNA)
     world.now = REVIEW.start
-    put = world.outbox.put
+    put_all = world.outbox.put_all
 
-    async def read_first(*arguments: object) -> bool:
+    async def read_first(wishes: Sequence[Wish]) -> set[str]:
         monkeypatch.undo()
         world.exchange.calendars["anna@example.com"] = [replace(REVIEW, subject="Changed")]
         await world.read(ANNA)
-        return await put(*arguments)  # type: ignore[arg-type]
+        return await put_all(wishes)
 
-    monkeypatch.setattr(world.outbox, "put", read_first)
+    monkeypatch.setattr(world.outbox, "put_all", read_first)
     await world.ticker.tick(world.rules)
     assert (await world.notes())[ANNA].startswith("Changed")
