@@ -35,6 +35,7 @@ from shared.state.agendas import AgendaStore
 from shared.state.applied import AppliedStore
 from shared.state.audit import AuditStore
 from shared.state.budget import HIGHEST, Budget
+from shared.state.census import CensusTaker
 from shared.state.checks import CheckStore
 from shared.state.config import ConfigStore
 from shared.state.counters import CounterStore
@@ -44,27 +45,31 @@ from shared.state.leases import Leases
 from shared.state.listing import Listing
 from shared.state.locations import LocationStore
 from shared.state.outbox import Outbox
-from shared.state.queues import WorkQueues
+from shared.state.queues import QueueWatch, WorkQueues
 from shared.state.recordings import RecordingStore
 from shared.state.storage import Storage
 from shared.state.tokens import TokenStore
 from shared.state.users import UserStore
+from shared.sync.actions import Actions
+from shared.sync.applying import Applier
 from shared.sync.checking import Checker, Given, Part, Planned
 from shared.sync.checking_exchange import ExchangePart, ExchangeWays, plan_for
 from shared.sync.checking_pbx import PLAN as PBX_PLAN
 from shared.sync.checking_pbx import PbxPart
-from shared.sync.actions import Actions
-from shared.sync.applying import Applier
 from shared.sync.configuring import Configurator
 from shared.sync.directory import Directory
 from shared.sync.interfaces import Heartbeat
 from shared.sync.leaving import Farewell
 from shared.sync.midnight import Midnight
 from shared.sync.notification import Receiver
+from shared.sync.overdue import Overdue
 from shared.sync.poison import PoisonRecorder
+from shared.sync.polling import Polling
 from shared.sync.presenting import Presenter
 from shared.sync.publishing import Publisher
 from shared.sync.reading import Reader
+from shared.sync.rounds import Rounds
+from shared.sync.status import StatusCollector
 from shared.sync.subscribing import STATUS_FREQUENCY, Subscriber
 from shared.sync.throttling import Throttle
 from shared.sync.tick import Ticker
@@ -123,6 +128,8 @@ class Services:
         self.recordings = RecordingStore(self.storage)
         self.audit = AuditStore(self.storage)
         self.queues = WorkQueues(self.storage)
+        self.waiting = QueueWatch(self.storage)
+        self.overdue = Overdue(self.health, self.leases, self.queues, now)
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
         self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, now)
         self.throttle = Throttle(self.budget, self.users, self.health, now)
@@ -175,11 +182,20 @@ class Services:
 
     def midnight(self) -> Midnight:
         """Starts the day."""
-        return Midnight(self.users, self.health, self.leases, self.queues, now)
+        return Midnight(self._rounds(), self.health, now)
+
+    def polling(self) -> Polling:
+        """Reads everybody regularly."""
+        return Polling(self._rounds(), self.health, self.waiting, now)
+
+    def status(self) -> StatusCollector:
+        """Tells how everything is."""
+        return StatusCollector(self.health, self.budget, self.waiting, self.counters, now)
 
     def upkeep(self) -> Upkeep:
         """Finds what was forgotten."""
-        return Upkeep(self.users, self.outbox, self.health, self.queues, now)
+        census = CensusTaker(self.storage)
+        return Upkeep(self.users, self.outbox, self.health, self.queues, self.waiting, census, now)
 
     def reader(self, settings: ExchangeSettings) -> Reader[ExchangeReading]:
         """Reads calendars."""
@@ -220,13 +236,21 @@ class Services:
 
     @asynccontextmanager
     async def execution(self, function: str) -> AsyncIterator[None]:
-        """Measure an execution of a function; at its end the counters are written, where it is time."""
+        """Measure an execution of a function.
+
+        At its end the counters are written and overdue timers are looked for, where it is time.
+        """
         began = monotonic()
         try:
             yield
         finally:
             self.metrics.observe(function, monotonic() - began)
-            await self.metrics.flush(now())
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Write the counters and look for overdue timers, where it is time. Call it at a page view too."""
+        self.metrics.count("overdue", await self.overdue.look())
+        await self.metrics.flush(now())
 
     @asynccontextmanager
     async def heartbeat(self, task: str) -> AsyncIterator[None]:
@@ -286,6 +310,9 @@ class Services:
         if given.pbx is not None:
             parts.append((PBX_PLAN, PbxPart(given.pbx, _open_session)))
         return parts
+
+    def _rounds(self) -> Rounds:
+        return Rounds(self.users, self.health, self.leases, self.queues, now)
 
     async def _exchange_failed(self) -> bool:
         return await self.health.trouble("exchange") is not None

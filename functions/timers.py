@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 import azure.functions as func
 
 from functions.services import now, services
+from shared.settings import Detection
+from shared.state.queues import Work
 from shared.sync.changes import Effect
 
 _log = logging.getLogger(__name__)
@@ -17,6 +20,10 @@ blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 @blueprint.timer_trigger("timer", schedule="0 * * * * *", use_monitor=True)
 async def tick(timer: func.TimerRequest) -> None:
     """Every minute: presences that change by themselves, and whatever is overdue."""
+    await _tick()
+
+
+async def _tick() -> None:
     calendar = await services()
     configuration = await calendar.configuration()
     async with calendar.execution("tick"), calendar.heartbeat("tick"):
@@ -33,6 +40,10 @@ async def tick(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger("timer", schedule="0 */15 * * * *", use_monitor=True)
 async def midnight(timer: func.TimerRequest) -> None:
     """Every quarter of an hour: when the local date has changed, everybody is read again."""
+    await _midnight()
+
+
+async def _midnight() -> None:
     calendar = await services()
     configuration = await calendar.configuration()
     async with calendar.execution("midnight"), calendar.heartbeat("midnight"):
@@ -44,12 +55,22 @@ async def midnight(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger("timer", schedule="30 2-59/5 * * * *", use_monitor=True)
 async def upkeep(timer: func.TimerRequest) -> None:
     """Every five minutes: silent subscriptions, and work that got lost."""
+    await _upkeep()
+
+
+async def _upkeep() -> None:
     calendar = await services()
     configuration = await calendar.configuration()
     async with calendar.execution("upkeep"), calendar.heartbeat("upkeep"):
         await calendar.counters.prune(now())
-        if not configuration.missing():
-            calendar.metrics.count("neglected", await calendar.upkeep().run())
+        if configuration.missing():
+            return
+        exchange = configuration.exchange
+        polls = exchange.detection is Detection.POLL
+        calendar.metrics.count("neglected", await calendar.upkeep().run(poll=polls))
+        if polls:
+            every = timedelta(minutes=exchange.poll_minutes)
+            calendar.metrics.count("polled", await calendar.polling().run(every))
 
 
 @blueprint.timer_trigger("timer", schedule="0 7 * * * *", use_monitor=True)
@@ -59,3 +80,10 @@ async def directory(timer: func.TimerRequest) -> None:
     configuration = await calendar.configuration()
     if not configuration.missing():
         await calendar.queues.replicate("hourly")
+
+
+@blueprint.queue_trigger("message", "overdue", "AzureWebJobsStorage")
+async def overdue(message: func.QueueMessage) -> None:
+    """Do the work of a timer that has stopped."""
+    work = {"tick": _tick, "midnight": _midnight, "upkeep": _upkeep}
+    await work[Work.parse(message.get_body().decode()).reason]()

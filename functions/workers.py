@@ -8,6 +8,7 @@ import azure.functions as func
 
 from functions.services import now, services
 from shared.metrics import Metrics
+from shared.settings import Detection
 from shared.state.queues import Work
 from shared.sync.changes import Effect
 from shared.sync.throttling import Rest
@@ -44,7 +45,9 @@ async def subscribe(message: func.QueueMessage) -> None:
     if configuration.missing():
         return
     async with calendar.execution("subscribe"):
-        subscribed = await calendar.subscriber(configuration.exchange).subscribe(work.users, work.reason)
+        subscriber = calendar.subscriber(configuration.exchange)
+        polls = configuration.exchange.detection is Detection.POLL
+        subscribed = await subscriber.subscribe(work.users, work.reason, poll=polls)
         calendar.metrics.count("subscriptions", subscribed.subscriptions)
         _count(calendar.metrics, subscribed.rest)
         await calendar.applier.catch_up(configuration, work.users)
@@ -132,6 +135,12 @@ async def replicate_given_up(message: func.QueueMessage) -> None:
 async def configure_given_up(message: func.QueueMessage) -> None:
     """Applying that failed five times; the tick asks again."""
     await _record(message, "configure")
+
+
+@blueprint.queue_trigger("message", "overdue-poison", _STORAGE)
+async def overdue_given_up(message: func.QueueMessage) -> None:
+    """Work of a stopped timer that failed five times; a minute later it is asked for again."""
+    await _record(message, "overdue")
 
 
 def _count(metrics: Metrics, rest: Rest) -> None:

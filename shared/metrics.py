@@ -46,6 +46,7 @@ DURATIONS: Mapping[str, str] = {
     "subscribe": "Finding and subscribing the mailboxes of one message.",
     "publish": "Telling the PBX what waits.",
     "replicate": "Replicating the PBX's users.",
+    "configure": "Having a changed configuration take effect.",
     "tick": "Computing the presences whose moment has come.",
     "midnight": "A look whether a day has begun, with asking for everybody's reading.",
     "upkeep": "Looking for what was forgotten.",
@@ -89,6 +90,15 @@ class Tally:
                 for name in names
             },
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What all processes counted and measured in the hour that began at ``begin``, in UTC."""
+
+    begin: datetime
+    counts: Mapping[str, int]
+    durations: Mapping[str, Duration]
 
 
 class CounterSink(Protocol):

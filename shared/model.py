@@ -146,8 +146,9 @@ class CalendarUser:
 
     ``candidates`` are the addresses under which Exchange may know the user, the likeliest first;
     ``mailbox`` is the primary address found among them. ``subscribing_since`` is set while Exchange is
-    being asked for a subscription, ``read_requested_at`` while a reading waits in the queue. A user who
-    is ``leaving`` is being forgotten.
+    being asked for a subscription, ``read_requested_at`` while a reading waits in the queue. ``failure`` is
+    why the calendar can't be read, ``subscription_failure`` why the mailbox can't be found or subscribed to.
+    A user who is ``leaving`` is being forgotten.
     """
 
     user: User
@@ -159,6 +160,7 @@ class CalendarUser:
     subscribing_since: datetime | None = None
     read_requested_at: datetime | None = None
     failure: Failure | None = None
+    subscription_failure: Failure | None = None
     leaving: bool = False
 
     @property

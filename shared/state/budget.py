@@ -17,7 +17,7 @@ from typing import Any
 
 from shared.errors import StateConflict
 from shared.state.storage import Storage, read_instant, write_instant
-from shared.sync.interfaces import Grant, Pause
+from shared.sync.interfaces import BudgetUse, Grant, Pause
 
 LOWEST, FIRST, HIGHEST = 1, 8, 20
 """Bounds of the limit: Microsoft advises 10 open requests for one account, and allows 27 a mailbox."""
@@ -25,6 +25,8 @@ LOWEST, FIRST, HIGHEST = 1, 8, 20
 _SLOT_LIFE = timedelta(minutes=5)
 _QUIET = timedelta(minutes=1)
 _FULL = timedelta(seconds=2)
+_PROBE = "probe-"
+_PROBED = timedelta(seconds=10)
 _ATTEMPTS = 50
 
 
@@ -47,19 +49,25 @@ class Budget:
         self._table = storage.table("budget")
         self._system = system
 
-    async def acquire(self, wanted: int, now: datetime) -> Grant | Pause:
-        """Up to ``wanted`` slots, at least one, or how long to wait."""
+    async def acquire(self, wanted: int, now: datetime, *, probe: bool = False) -> Grant | Pause:
+        """Up to ``wanted`` slots, at least one, or how long to wait.
+
+        A ``probe`` is one slot, and there is one at a time over all instances.
+        """
+        wanted = 1 if probe else wanted
         for _ in range(_ATTEMPTS):
             state = await self._read(now)
             if state.not_before is not None and state.not_before > now:
                 return Pause(state.not_before - now)
             alive = state.alive(now)
+            if probe and any(slot.startswith(_PROBE) for slot in alive):
+                return Pause(_PROBED)
             # Work for many leaves room for the one whose calendar has just changed.
             reserved = state.limit // 4 if wanted > 1 else 0
             free = min(wanted, state.limit - len(alive) - reserved)
             if free < 1:
                 return Pause(_FULL)
-            slots = tuple(secrets.token_hex(6) for _ in range(free))
+            slots = tuple((_PROBE if probe else "") + secrets.token_hex(6) for _ in range(free))
             taken = alive | dict.fromkeys(slots, now + _SLOT_LIFE)
             if await self._write(replace(state, slots=taken)):
                 return Grant(slots)
@@ -87,6 +95,12 @@ class Budget:
             if await self._write(state):
                 return
         raise StateConflict("Too many workers share the budget.")
+
+    async def use(self, now: datetime) -> BudgetUse:
+        """How much of it is used at present."""
+        state = await self._read(now)
+        pause = state.not_before if state.not_before is not None and state.not_before > now else None
+        return BudgetUse(state.limit, len(state.alive(now)), pause)
 
     async def reset(self) -> None:
         """Forget pauses and slots, as after a change of the configuration."""

@@ -5,26 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 
 from shared.errors import StateConflict
-from shared.metrics import COUNTERS, DURATIONS, Duration, Tally
+from shared.metrics import COUNTERS, DURATIONS, Duration, Hour, Tally
 from shared.state.storage import TRANSACTION_LIMIT, Operation, Storage
 
 KEPT_FOR = timedelta(days=8)
 
 _DAY = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Hour:
-    """What all processes counted and measured in the hour that began at ``begin``, in UTC."""
-
-    begin: datetime
-    counts: Mapping[str, int]
-    durations: Mapping[str, Duration]
 
 
 class CounterStore:

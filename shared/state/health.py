@@ -1,9 +1,17 @@
-"""The table ``health``: the timers' heartbeats and what is wrong with the two systems."""
+"""The table ``health``: the timers' heartbeats, what is wrong with either system, how far rounds came."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from azure.data.tables import TableEntity
+
 from shared.state.storage import Storage, read_instant, write_instant
-from shared.sync.interfaces import Heartbeat, Trouble
+from shared.sync.interfaces import Census, Heartbeat, Overview, Progress, Trouble
+
+_OVERVIEW = " or ".join(f"PartitionKey eq '{name}'" for name in ("system", "task", "progress", "census"))
 
 
 class Health:
@@ -12,14 +20,29 @@ class Health:
     def __init__(self, storage: Storage) -> None:
         self._table = storage.table("health")
 
+    async def overview(self) -> Overview:
+        """All of it, in one request."""
+        troubles: dict[str, Trouble] = {}
+        heartbeats: dict[str, Heartbeat] = {}
+        rounds: dict[str, Progress] = {}
+        census = None
+        async for entity in self._table.query(_OVERVIEW):
+            name = entity["RowKey"]
+            if entity["PartitionKey"] == "system":
+                if trouble := _read_trouble(entity):
+                    troubles[name] = trouble
+            elif entity["PartitionKey"] == "task":
+                if heartbeat := _read_heartbeat(entity):
+                    heartbeats[name] = heartbeat
+            elif entity["PartitionKey"] == "progress":
+                rounds[name] = _read_progress(entity)
+            else:
+                census = _read_census(entity)
+        return Overview(troubles, heartbeats, rounds, census)
+
     async def trouble(self, system: str) -> Trouble | None:
         """What is wrong with a system (``pbx``, ``exchange``), or None."""
-        entity = await self._table.get("system", system)
-        since = read_instant(entity.get("since")) if entity else None
-        retry_at = read_instant(entity.get("retry_at")) if entity else None
-        if entity is None or since is None or retry_at is None:
-            return None
-        return Trouble(entity["code"], entity["text"], since, entity["attempts"], retry_at)
+        return _read_trouble(await self._table.get("system", system))
 
     async def set_trouble(self, system: str, trouble: Trouble | None) -> None:
         """Store what is wrong with a system, or that nothing is."""
@@ -47,19 +70,68 @@ class Health:
             }
         )
 
-    async def midnight(self) -> tuple[str, int] | None:
-        """The date of the last midnight run and how many partitions it has come through, if any."""
-        entity = await self._table.get("progress", "midnight")
-        return (entity["date"], entity["done"]) if entity else None
-
-    async def set_midnight(self, date: str, done: int) -> None:
-        """Store how far the midnight run of a date has come."""
-        await self._table.put({"PartitionKey": "progress", "RowKey": "midnight", "date": date, "done": done})
-
     async def heartbeat(self, name: str) -> Heartbeat | None:
         """The last run of a task, or None where it never ran."""
-        entity = await self._table.get("task", name)
-        at = read_instant(entity["at"]) if entity else None
-        if entity is None or at is None:
-            return None
-        return Heartbeat(name, at, entity["seconds"], entity["error"])
+        return _read_heartbeat(await self._table.get("task", name))
+
+    async def progress(self, name: str) -> Progress | None:
+        """How far a round over all users has come, or None where there never was one."""
+        entity = await self._table.get("progress", name)
+        return _read_progress(entity) if entity else None
+
+    async def set_progress(self, name: str, progress: Progress) -> None:
+        """Store how far a round has come."""
+        await self._table.put({"PartitionKey": "progress", "RowKey": name} | _written(progress))
+
+    async def census(self) -> Census | None:
+        """The users by their state as they were counted last, or None where they never were."""
+        entity = await self._table.get("census", "users")
+        return _read_census(entity) if entity else None
+
+    async def set_census(self, census: Census) -> None:
+        """Store a count of the users."""
+        await self._table.put({"PartitionKey": "census", "RowKey": "users"} | _written(census))
+
+
+def _written(record: Progress | Census) -> dict[str, Any]:
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {
+        name: write_instant(value) if value is None or isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
+
+
+def _read_trouble(entity: TableEntity | None) -> Trouble | None:
+    since = read_instant(entity.get("since")) if entity else None
+    retry_at = read_instant(entity.get("retry_at")) if entity else None
+    if entity is None or since is None or retry_at is None:
+        return None
+    return Trouble(entity["code"], entity["text"], since, entity["attempts"], retry_at)
+
+
+def _read_heartbeat(entity: TableEntity | None) -> Heartbeat | None:
+    at = read_instant(entity["at"]) if entity else None
+    if entity is None or at is None:
+        return None
+    return Heartbeat(entity["RowKey"], at, entity["seconds"], entity["error"])
+
+
+def _read_progress(entity: TableEntity) -> Progress:
+    return Progress(
+        entity["key"],
+        entity["done"],
+        entity["users"],
+        read_instant(entity["began"]),
+        read_instant(entity["ended"]),
+    )
+
+
+def _read_census(entity: TableEntity) -> Census | None:
+    at = read_instant(entity["at"])
+    if at is None:
+        return None
+    values: dict[str, Any] = {
+        field.name: entity[field.name] for field in fields(Census) if field.name in entity
+    }
+    instants = {name: read_instant(entity[name]) for name in ("oldest_sign", "newest_sign", "reading_since")}
+    return Census(**(values | instants | {"at": at}))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import batched
 
-from shared.state.storage import Storage
-from shared.sync.interfaces import GROUP
+from shared.state.storage import QUEUES, Storage
+from shared.sync.interfaces import GROUP, QueueLength
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,31 @@ class WorkQueues:
         """Have a test of the connection carried out."""
         await self._storage.send("checks", identity)
 
-    async def configure(self, reason: str, delay: timedelta = timedelta()) -> None:
-        """Have the configuration applied."""
-        await self._storage.send("configure", Work((), reason).text(), delay=delay)
+    async def catch_up(self, task: str) -> None:
+        """Have a timer's work done that is overdue."""
+        await self._storage.send("overdue", Work((), task).text())
 
     async def _send(self, queue: str, users: Iterable[str], reason: str, delay: timedelta) -> None:
         for group in batched(users, GROUP, strict=False):
             await self._storage.send(queue, Work(group, reason).text(), delay=delay)
+
+
+class QueueWatch:
+    """How much work waits."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def waiting(self, queue: str) -> int:
+        """About how many messages a queue holds, those for later included."""
+        return await self._storage.waiting(queue)
+
+    async def lengths(self) -> list[QueueLength]:
+        """All queues, looked at side by side."""
+        return await asyncio.gather(*map(self._length, QUEUES))
+
+    async def _length(self, name: str) -> QueueLength:
+        waiting, given_up, oldest = await asyncio.gather(
+            self._storage.waiting(name), self._storage.waiting(f"{name}-poison"), self._storage.oldest(name)
+        )
+        return QueueLength(name, waiting, given_up, oldest)

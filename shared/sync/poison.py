@@ -31,7 +31,8 @@ class PoisonRecorder:
         await self.health.beat(Heartbeat(f"{queue}-poison", now, 0.0, "A message was given up; see the log."))
         text = "Work on this user failed several times; see the log. It is tried again."
         for guid in guids:
+            failed = self.users.set_subscription_failure if queue == "subscribe" else self.users.set_failure
             try:
-                await self.users.set_failure(guid, Failure("Poison", text, now, 1, now + _LATER))
+                await failed(guid, Failure("Poison", text, now, 1, now + _LATER))
             except StateConflict:
                 continue

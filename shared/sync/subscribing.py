@@ -20,7 +20,8 @@ SILENCE = 2 * STATUS_FREQUENCY + timedelta(minutes=10)
 
 def is_resolved(user: CalendarUser) -> bool:
     """Whether the mailbox is known, and no lasting failure hints that it has another address by now."""
-    lasting = user.failure is not None and user.failure.retry_at is None
+    failures = (user.failure, user.subscription_failure)
+    lasting = any(failure is not None and failure.retry_at is None for failure in failures)
     return user.mailbox_state is MailboxState.FOUND and not lasting
 
 
@@ -44,10 +45,11 @@ class Subscriber[R: Reading]:
     queues: WorkQueues
     clock: Clock
 
-    async def subscribe(self, guids: Sequence[str], reason: str) -> Subscribed:
+    async def subscribe(self, guids: Sequence[str], reason: str, *, poll: bool = False) -> Subscribed:
         """Make sure of these users' mailboxes and subscriptions, and have each read afterwards.
 
-        What happened before a subscription began is not reported: hence the reading.
+        What happened before a subscription began is not reported: hence the reading. With ``poll`` there are
+        no subscriptions, only mailboxes.
         """
         found: list[str] = []
         cleared: list[str] = []
@@ -63,20 +65,24 @@ class Subscriber[R: Reading]:
                 return
             mailbox = user.mailbox if resolved else await self._find_mailbox(user)
             if not mailbox:
-                # What was read from a former mailbox must not go on showing.
+                # What was read from a former mailbox must not go on showing, nor why it failed.
+                if user.failure is not None:
+                    await self.users.set_failure(guid, None)
                 if await self.farewell.clear(guid):
                     cleared.append(guid)
                 return
             # Also where the subscription is refused, the calendar can be read.
             found.append(guid)
-            if lives and mailbox == user.mailbox:
+            if poll and mailbox != user.mailbox:
+                await self.users.set_mailbox(guid, MailboxState.FOUND, mailbox)
+            if poll or (lives and mailbox == user.mailbox):
                 return
-            await self.users.begin_subscribing(guid, now)
+            await self.users.begin_subscribing(guid, mailbox, now)
             identity = await self.source.subscribe(mailbox, self.callbacks.address_of(guid))
             await self.users.set_subscription(guid, Subscription(identity, now, now))
             subscriptions += 1
 
-        rest = await self.throttle.each(guids, subscribe_one)
+        rest = await self.throttle.each(guids, subscribe_one, subscribing=True)
         await self.queues.read(found, reason)
         if cleared:
             await self.queues.publish(reason, cleared)
@@ -88,7 +94,6 @@ class Subscriber[R: Reading]:
         for candidate in user.candidates:
             mailbox = await self.source.find_mailbox(candidate)
             if mailbox is not None:
-                await self.users.set_mailbox(user.user.guid, MailboxState.FOUND, mailbox)
                 return mailbox
         await self.users.set_mailbox(user.user.guid, MailboxState.NONE)
         return ""

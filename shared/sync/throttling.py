@@ -56,16 +56,23 @@ class Throttle:
     health: Health
     clock: Clock
 
-    async def each(self, guids: Sequence[str], act: Callable[[CalendarUser], Awaitable[None]]) -> Rest:
+    async def each(
+        self,
+        guids: Sequence[str],
+        act: Callable[[CalendarUser], Awaitable[None]],
+        *,
+        subscribing: bool = False,
+    ) -> Rest:
         """Do ``act`` for each user who is still there. One who fails is recorded and never stops another.
 
-        When Exchange as a whole fails nobody else is tried, and it is left alone for as long as it wants.
+        Reading and ``subscribing`` fail apart from each other. When Exchange as a whole fails nobody else is
+        tried, and it is left alone for as long as it wants.
         """
         rest = Rest()
         trouble = await self.health.trouble("exchange")
+        wanted = min(len(guids), AT_ONCE)
         # Where Exchange failed before, one goes ahead: a wrong password must not be tried by many.
-        wanted = 1 if trouble else min(len(guids), AT_ONCE)
-        grant = await self.budget.acquire(wanted, self.clock())
+        grant = await self.budget.acquire(wanted, self.clock(), probe=trouble is not None)
         if isinstance(grant, Pause):
             delay = grant.duration + timedelta(seconds=random.randint(0, 2))  # noqa: S311
             for guid in guids:
@@ -88,7 +95,7 @@ class Throttle:
                     return
                 guid = waiting.pop()
                 try:
-                    await self._act(guid, act, rest)
+                    await self._act(guid, act, rest, subscribing)
                 except ExchangeUnavailable as error:
                     waiting.append(guid)
                     failed.append(error)
@@ -118,11 +125,15 @@ class Throttle:
             await self.budget.release(grant, self.clock(), None)
         return rest
 
-    async def _act(self, guid: str, act: Callable[[CalendarUser], Awaitable[None]], rest: Rest) -> None:
+    async def _act(
+        self, guid: str, act: Callable[[CalendarUser], Awaitable[None]], rest: Rest, subscribing: bool
+    ) -> None:
+        store = self.users.set_subscription_failure if subscribing else self.users.set_failure
         try:
             user = await self.users.get(guid)
             if user is None or not user.is_active:
                 return
+            before = user.subscription_failure if subscribing else user.failure
             try:
                 await act(user)
             except ExchangeUnavailable:
@@ -132,19 +143,18 @@ class Throttle:
                 return
             except Exception as error:
                 rest.failed += 1
-                failure = self._failure(user, error)
-                await self.users.set_failure(guid, failure)
+                failure = self._failure(user, before, error)
+                await store(guid, failure)
                 if failure.retry_at is not None:
                     rest.add(guid, failure.retry_at - self.clock())
                 return
-            if user.failure is not None:
-                await self.users.set_failure(guid, None)
+            if before is not None:
+                await store(guid, None)
         except StateConflict:
             _log.info("user left meanwhile", extra={"user": guid})
 
-    def _failure(self, user: CalendarUser, error: Exception) -> Failure:
+    def _failure(self, user: CalendarUser, before: Failure | None, error: Exception) -> Failure:
         now = self.clock()
-        before = user.failure
         attempts = before.attempts + 1 if before else 1
         since = before.since if before else now
         if not isinstance(error, CalendarError):

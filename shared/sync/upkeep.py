@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from shared.model import Failure, MailboxState
-from shared.sync.interfaces import Clock, Health, Presences, Users, WorkQueues
+from shared.model import CalendarUser, Failure, MailboxState
+from shared.sync.backlog import is_behind
+from shared.sync.interfaces import Census, Clock, Health, Presences, QueueWatch, Users, WorkQueues
 from shared.sync.subscribing import SILENCE
 
 _LATE = timedelta(minutes=5)
+
+_SOON_COUNTED = 5000
+"""So many users are counted at every run, more of them every quarter of an hour."""
+
+_COUNTED_EVERY = timedelta(minutes=14)
+
+
+class CensusTaker(Protocol):
+    """Counts the users by their state."""
+
+    async def count(self, now: datetime, silence: timedelta) -> Census: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +33,23 @@ class Upkeep:
     presences: Presences
     health: Health
     queues: WorkQueues
+    waiting: QueueWatch
+    census: CensusTaker
     clock: Clock
 
-    async def run(self) -> int:
-        """Have every forgotten user subscribed or read, and the outbox emptied; return how many users."""
-        asked = await self._ask(self.clock())
+    async def run(self, *, poll: bool = False) -> int:
+        """Have every forgotten user subscribed or read, and the outbox emptied; return how many users.
+
+        With ``poll`` nobody needs a subscription. Where work waits already in a queue, no more is asked for.
+        """
+        now = self.clock()
+        asked = await self._ask(now, poll)
         if await self.presences.waits():
             await self.queues.publish("upkeep")
+        await self._count(now)
         return asked
 
-    async def _ask(self, now: datetime) -> int:
+    async def _ask(self, now: datetime, poll: bool) -> int:
         trouble = await self.health.trouble("exchange")
         if trouble is not None and trouble.retry_at > now - _LATE:
             # All work waits for Exchange: asking again and again would multiply it.
@@ -39,17 +59,44 @@ class Upkeep:
         async for user in self.users.neglected(silent_before=now - SILENCE, overdue_before=now - _LATE):
             if not user.is_active:
                 continue
-            sign = user.subscription.last_sign if user.subscription else None
-            if user.mailbox_state is not MailboxState.FOUND or sign is None or sign < now - SILENCE:
-                if user.failure is None or _is_overdue(user.failure, now):
-                    subscribe.append(user.user.guid)
-            else:
+            if _needs_subscribing(user, now, poll) and _is_repeated(user.subscription_failure, now):
+                subscribe.append(user.user.guid)
+            elif user.mailbox_state is MailboxState.FOUND and _is_forgotten(user, now):
                 read.append(user.user.guid)
-        await self.queues.subscribe(subscribe, "upkeep")
-        await self.queues.read(read, "upkeep")
-        return len(subscribe) + len(read)
+        asked = 0
+        for queue, guids, ask in (
+            ("subscribe", subscribe, self.queues.subscribe),
+            ("sync", read, self.queues.read),
+        ):
+            if guids and not await is_behind(queue, self.waiting, self.health):
+                await ask(guids, "upkeep")
+                asked += len(guids)
+        return asked
+
+    async def _count(self, now: datetime) -> None:
+        last = await self.health.census()
+        if last is None or last.total <= _SOON_COUNTED or now - last.at >= _COUNTED_EVERY:
+            await self.health.set_census(await self.census.count(now, SILENCE))
 
 
-def _is_overdue(failure: Failure, now: datetime) -> bool:
+def _needs_subscribing(user: CalendarUser, now: datetime, poll: bool) -> bool:
+    if user.mailbox_state is not MailboxState.FOUND:
+        return user.mailbox_state is MailboxState.UNRESOLVED or _is_overdue(user.subscription_failure, now)
+    sign = user.subscription.last_sign if user.subscription else None
+    return not poll and (sign is None or sign < now - SILENCE)
+
+
+def _is_forgotten(user: CalendarUser, now: datetime) -> bool:
+    """Whether a reading that was asked for never began, or its repeat got lost."""
+    asked = user.read_requested_at
+    return (asked is not None and asked < now - _LATE) or _is_overdue(user.failure, now)
+
+
+def _is_repeated(failure: Failure | None, now: datetime) -> bool:
+    """Whether it is for the upkeep to try: there was no failure, or its retry got lost."""
+    return failure is None or _is_overdue(failure, now)
+
+
+def _is_overdue(failure: Failure | None, now: datetime) -> bool:
     """Whether the retry got lost. One that lies ahead, or waits for midnight, is the one."""
-    return failure.retry_at is not None and failure.retry_at < now - _LATE
+    return failure is not None and failure.retry_at is not None and failure.retry_at < now - _LATE

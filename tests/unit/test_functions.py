@@ -23,7 +23,7 @@ from shared.cipher import Cipher
 from shared.environment import Environment
 from shared.errors import InvalidSettings
 from shared.state.storage import QUEUES
-from shared.sync import directory, midnight
+from shared.sync import directory, rounds
 
 HOST = json.loads((Path(__file__).parents[2] / "host.json").read_text())
 KEY = Fernet.generate_key().decode()
@@ -119,7 +119,7 @@ def test_a_run_ends_before_its_lease_does() -> None:
     """Else a second midnight could begin beside the first."""
     hours, minutes, seconds = (int(part) for part in HOST["functionTimeout"].split(":"))
     timeout = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    assert timeout <= midnight._LEASE
+    assert timeout <= rounds._LEASE
     assert timeout <= directory._LEASE
 
 

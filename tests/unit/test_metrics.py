@@ -135,3 +135,9 @@ async def test_whatever_fails_all_that_was_counted_is_written_in_the_end(
 def test_every_number_is_documented_with_its_text_and_no_other(heading: str, listed: dict[str, str]) -> None:
     section = MONITORING.split(f"## {heading}\n")[1].split("\n## ")[0]
     assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE)) == listed
+
+
+def test_every_number_is_counted_somewhere() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    assert set(re.findall(r"\.count\(\s*\"(\w+)\"", sources)) == set(COUNTERS)
+    assert set(re.findall(r"\.execution\(\"(\w+)\"", sources)) == set(DURATIONS)

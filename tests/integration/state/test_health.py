@@ -1,12 +1,13 @@
 """What an administrator wants to know at a glance."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared.state.health import Health
 from shared.state.storage import Storage
-from shared.sync.interfaces import Heartbeat, Trouble
+from shared.sync.interfaces import Census, Heartbeat, Overview, Progress, Trouble
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +39,37 @@ async def test_the_last_heartbeat_of_each_task_is_kept(health: Health) -> None:
     assert await health.heartbeat("midnight") is None
 
 
-async def test_how_far_midnight_has_come_is_kept(health: Health) -> None:
-    assert await health.midnight() is None
-    await health.set_midnight("2026-11-22", 3)
-    assert await health.midnight() == ("2026-11-22", 3)
+async def test_how_far_a_round_has_come_is_kept(health: Health) -> None:
+    assert await health.progress("midnight") is None
+    begun = Progress("2026-11-22", 3, 1200, NOW)
+    await health.set_progress("midnight", begun)
+    assert await health.progress("midnight") == begun
+    ended = replace(begun, done=16, ended=NOW)
+    await health.set_progress("midnight", ended)
+    assert await health.progress("midnight") == ended
+    assert await health.progress("poll") is None
+
+
+CENSUS = Census(NOW, 0.5, 10, 6, 2, 1, 1, 3, 2, 1, 5, 4, NOW - timedelta(hours=2), NOW, None)
+
+
+async def test_the_last_census_is_kept(health: Health) -> None:
+    assert await health.census() is None
+    await health.set_census(CENSUS)
+    assert await health.census() == CENSUS
+
+
+async def test_all_of_it_comes_at_once(health: Health, storage: Storage) -> None:
+    assert await health.overview() == Overview({}, {}, {}, None)
+    await storage.table("health").put({"PartitionKey": "discovery", "RowKey": "exchange", "code": "X"})
+    await health.set_trouble("pbx", TROUBLE)
+    await health.set_trouble("exchange", None)
+    await health.beat(Heartbeat("tick", NOW, 0.5, ""))
+    await health.set_progress("poll", Progress("x", 16, 2, NOW, NOW))
+    await health.set_census(CENSUS)
+    assert await health.overview() == Overview(
+        {"pbx": TROUBLE},
+        {"tick": Heartbeat("tick", NOW, 0.5, "")},
+        {"poll": Progress("x", 16, 2, NOW, NOW)},
+        CENSUS,
+    )

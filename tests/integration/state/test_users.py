@@ -80,7 +80,7 @@ async def test_every_field_comes_back(users: UserStore) -> None:
 
 async def test_subscribing_is_noted_until_there_is_a_subscription(users: UserStore) -> None:
     await users.add(ANNA, CANDIDATES)
-    await users.begin_subscribing(ANNA.guid, NOW)
+    await users.begin_subscribing(ANNA.guid, "anna@example.com", NOW)
     assert (await find(users)).subscribing_since == NOW
     await users.set_subscription(ANNA.guid, SUBSCRIPTION)
     assert (await find(users)).subscribing_since is None
@@ -141,7 +141,7 @@ async def test_what_the_pbx_changes_leaves_mailbox_and_subscription(users: UserS
 
 async def test_other_addresses_forget_mailbox_and_subscription(users: UserStore) -> None:
     before = await complete(users)
-    await users.begin_subscribing(ANNA.guid, NOW)
+    await users.begin_subscribing(ANNA.guid, "anna@example.com", NOW)
     await users.update(ANNA, ("new@example.com",), resolve_again=True)
     assert await find(users) == replace(
         before,
@@ -170,12 +170,13 @@ CHANGES: dict[str, Callable[[UserStore, str], Awaitable[None]]] = {
     "update": lambda users, guid: users.update(replace(ANNA, guid=guid), (), resolve_again=False),
     "leaving": lambda users, guid: users.set_leaving(guid),
     "mailbox": lambda users, guid: users.set_mailbox(guid, MailboxState.NONE),
-    "subscribing": lambda users, guid: users.begin_subscribing(guid, NOW),
+    "subscribing": lambda users, guid: users.begin_subscribing(guid, "", NOW),
     "subscription": lambda users, guid: users.set_subscription(guid, SUBSCRIPTION),
     "no subscription": lambda users, guid: users.set_subscription(guid, None),
     "sign": lambda users, guid: users.set_last_sign(guid, NOW),
     "reading": lambda users, guid: users.set_read_requested(guid, NOW),
     "failure": lambda users, guid: users.set_failure(guid, FAILURE),
+    "subscription failure": lambda users, guid: users.set_subscription_failure(guid, FAILURE),
 }
 
 

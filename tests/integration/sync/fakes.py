@@ -10,6 +10,7 @@ from shared.errors import ExchangeError, PbxError, PbxUnavailable, PresenceRefus
 from shared.model import Appointment, User
 from shared.pbx.protocol import Identity, TableRow
 from shared.pbx.session import Assignment, Outcome
+from shared.sync.interfaces import QueueLength
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,9 @@ class FakeQueues:
     async def replicate(self, reason: str) -> None:
         self.orders.append(Order("directory", (), reason))
 
+    async def catch_up(self, task: str) -> None:
+        self.orders.append(Order("overdue", (), task))
+
     async def configure(self, reason: str, delay: timedelta = timedelta()) -> None:
         self.orders.append(Order("configure", (), reason, delay))
 
@@ -185,6 +189,23 @@ class FakeQueues:
     def users_of(self, queue: str) -> list[str]:
         """For whom it was asked, in order of the guids; it stays asked for."""
         return sorted(guid for order in self.orders if order.queue == queue for guid in order.users)
+
+
+@dataclass(slots=True)
+class FakeWatch:
+    """Queues that are as long as a test says."""
+
+    messages: dict[str, int] = field(default_factory=dict)
+    oldest: dict[str, datetime] = field(default_factory=dict)
+
+    async def waiting(self, queue: str) -> int:
+        return self.messages.get(queue, 0)
+
+    async def lengths(self) -> list[QueueLength]:
+        return [
+            QueueLength(name, self.messages.get(name, 0), 0, self.oldest.get(name))
+            for name in sorted({*self.messages, *self.oldest})
+        ]
 
 
 @dataclass(frozen=True, slots=True)

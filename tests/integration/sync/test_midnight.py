@@ -1,6 +1,7 @@
 """Once a local day everybody is read again, however late, doubled or interrupted the runs are."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.model import Failure, MailboxState
+from shared.sync.interfaces import Census, Progress
 from tests.integration.sync.fakes import Order
 from tests.integration.sync.world import DAY, HOUR, MINUTE, World, guid_of, person
 from tests.storage import empty
@@ -33,7 +35,7 @@ async def three(world: World) -> None:
 async def test_the_first_day_began_when_everybody_was_new(world: World) -> None:
     assert await world.midnight.run(BERLIN) == 0
     assert asked(world) == []
-    assert await world.health.midnight() == ("2026-11-23", 16)
+    assert await world.health.progress("midnight") == Progress("2026-11-23", 16, 0, world.now, world.now)
 
 
 @pytest.mark.parametrize(
@@ -111,14 +113,14 @@ async def test_who_waited_for_the_lease_looks_again(world: World, monkeypatch: p
 async def test_a_killed_run_is_resumed_where_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.midnight.run(BERLIN)
     world.now += DAY
-    store = world.health.set_midnight
+    store = world.health.set_progress
 
-    async def killed(date: str, done: int) -> None:
-        await store(date, done)
-        if done == 12:  # The partitions 0 to b
+    async def killed(name: str, progress: Progress) -> None:
+        await store(name, progress)
+        if progress.done == 12:  # The partitions 0 to b
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(world.health, "set_midnight", killed)
+    monkeypatch.setattr(world.health, "set_progress", killed)
     with pytest.raises(KeyboardInterrupt):
         await world.midnight.run(BERLIN)
     assert asked(world) == [ANNA, BERND]
@@ -128,12 +130,12 @@ async def test_a_killed_run_is_resumed_where_it_was(world: World, monkeypatch: p
 
 
 async def test_a_killed_run_of_yesterday_is_not_resumed(world: World) -> None:
-    await world.health.set_midnight("2026-11-22", 11)
+    await world.health.set_progress("midnight", Progress("2026-11-22", 11, began=world.now - HOUR))
     assert await world.midnight.run(BERLIN) == 3
 
 
 async def test_one_killed_with_its_lease_is_resumed_when_that_has_ended(world: World) -> None:
-    await world.health.set_midnight("2026-11-22", 16)
+    await world.health.set_progress("midnight", Progress("2026-11-22", 16))
     await world.leases.acquire("midnight", world.now, 10 * MINUTE)
     assert await world.midnight.run(BERLIN) == 0
     world.now += QUARTER
@@ -182,20 +184,52 @@ async def test_many_are_asked_for_in_groups_spread_over_time(
         before += len(order.users)
 
 
-async def test_nobody_waits_longer_than_a_quarter_of_an_hour(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("users", "minutes"),
+    [(45_000, 15), (100_000, 33.3), (360_000, 120), (1_000_000, 120)],
+)
+async def test_the_more_users_the_longer_it_takes_until_the_rate_grows(
+    world: World, monkeypatch: pytest.MonkeyPatch, users: int, minutes: float
 ) -> None:
-    users = [await world.find(ANNA)] * 60_000
+    """As the last census counted them; the last tenth of them is looked at here."""
+    anna = await world.find(ANNA)
 
     async def crowd(partition: str) -> object:
-        for user in users if partition == "a" else ():
-            yield user
+        for _ in range(users // 10 if partition == "a" else 0):
+            yield anna
 
     monkeypatch.setattr(world.users, "in_partition", crowd)
     await world.midnight.run(BERLIN)
+    await world.health.set_census(Census(world.now, total=users))
     world.now += DAY
     await world.midnight.run(BERLIN)
-    assert max(order.delay for order in world.queues.take()) == QUARTER
+    last = max(order.delay for order in world.queues.take())
+    assert last == pytest.approx(minutes / 10 * MINUTE, abs=timedelta(seconds=3))
+
+
+async def test_its_progress_and_duration_are_recorded(world: World) -> None:
+    await world.midnight.run(BERLIN)
+    world.now += DAY
+    begin = world.now
+    read = world.users.in_partition
+
+    async def slow(partition: str) -> object:
+        world.now += MINUTE
+        async for user in read(partition):
+            yield user
+
+    world.users.in_partition = slow  # type: ignore[method-assign, assignment]
+    await world.midnight.run(BERLIN)
+    assert await world.health.progress("midnight") == Progress(
+        "2026-11-24", 16, 3, begin, begin + 16 * MINUTE
+    )
+
+
+async def test_a_resumed_run_counts_on(world: World) -> None:
+    begun = Progress("2026-11-23", 11, 40, world.now - HOUR)
+    await world.health.set_progress("midnight", begun)
+    assert await world.midnight.run(BERLIN) == 2, "bernd and carla"
+    assert await world.health.progress("midnight") == replace(begun, done=16, users=42, ended=world.now)
 
 
 @settings(

@@ -130,18 +130,18 @@ class TestFirst:
 
     async def test_is_kept(self, world: World) -> None:
         await world.users.set_subscription(ANNA, None)
-        await world.users.begin_subscribing(ANNA, world.now)
+        await world.users.begin_subscribing(ANNA, "anna@example.com", world.now)
         world.now += MINUTE
         assert await world.receiver.receive(ANNA, [Notification("S new", events=("CreatedEvent",))])
         assert world.queues.users_of("sync") == [ANNA]
 
     async def test_is_kept_while_the_former_one_is_still_stored(self, world: World) -> None:
-        await world.users.begin_subscribing(ANNA, world.now)
+        await world.users.begin_subscribing(ANNA, "anna@example.com", world.now)
         assert await world.receiver.receive(ANNA, [Notification("S new", events=("StatusEvent",))])
         assert await world.receiver.receive(ANNA, [HEARTBEAT])
 
     async def test_is_not_waited_for_for_ever(self, world: World) -> None:
-        await world.users.begin_subscribing(ANNA, world.now)
+        await world.users.begin_subscribing(ANNA, "anna@example.com", world.now)
         world.now += 2 * MINUTE
         assert not await world.receiver.receive(ANNA, [Notification("S new", events=("CreatedEvent",))])
 

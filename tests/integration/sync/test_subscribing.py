@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import ExchangeUnavailable, MailboxError
-from shared.model import MailboxState, Subscription
+from shared.model import Failure, MailboxState, Subscription
 from shared.sync.subscribing import SILENCE
 from tests.integration.sync.fakes import Order
 from tests.integration.sync.world import MINUTE, World, appoint, guid_of, person
@@ -115,11 +115,39 @@ async def test_where_the_subscription_is_refused_the_calendar_is_read(world: Wor
     await subscribe(world)
     found = await world.find(ANNA)
     assert found.subscription is None
-    assert found.failure is not None
     assert world.queues.take() == [
         Order("sync", (ANNA,), "test"),
         Order("subscribe", (ANNA,), "test", 5 * MINUTE),
     ]
+    await world.read(ANNA)
+    refused = (await world.find(ANNA)).subscription_failure
+    assert refused == Failure("X", "Refused.", world.now, 1, world.now + 5 * MINUTE), "also when it was read"
+    world.now += 5 * MINUTE
+    await subscribe(world)
+    assert [order.delay for order in world.queues.take()] == [timedelta(0), 10 * MINUTE], "it backs off"
+    world.exchange.refusing.clear()
+    await subscribe(world)
+    assert (await world.find(ANNA)).subscription_failure is None
+
+
+async def test_a_mailbox_that_is_gone_leaves_no_failure_behind(world: World) -> None:
+    await world.add("anna")
+    await world.users.set_failure(ANNA, Failure("X", "Gone.", world.now, 1, None))
+    world.exchange.calendars.clear()
+    await subscribe(world)
+    found = await world.find(ANNA)
+    assert (found.mailbox_state, found.failure) == (MailboxState.NONE, None)
+
+
+async def test_where_exchange_is_polled_mailboxes_are_found_and_not_subscribed_to(world: World) -> None:
+    await add_anna(world, "alias@example.com")
+    world.exchange.aliases["alias@example.com"] = "anna@example.com"
+    assert (await world.subscriber.subscribe([ANNA], "test", poll=True)).subscriptions == 0
+    found = await world.find(ANNA)
+    assert (found.mailbox, found.mailbox_state) == ("anna@example.com", MailboxState.FOUND)
+    assert (found.subscription, found.subscribing_since) == (None, None)
+    assert world.exchange.count("subscribe") == 0
+    assert world.queues.take() == [Order("sync", (ANNA,), "test")]
 
 
 async def test_one_who_fails_does_not_stop_another(world: World) -> None:
@@ -129,7 +157,7 @@ async def test_one_who_fails_does_not_stop_another(world: World) -> None:
     world.exchange.failing["anna@example.com"] = MailboxError("X", "Gone.")
     await subscribe(world, *guids)
     assert (await world.find(guids[1])).subscription is not None
-    assert (await world.find(guids[0])).failure is not None
+    assert (await world.find(guids[0])).subscription_failure is not None
 
 
 async def test_where_exchange_is_down_all_are_asked_for_later(world: World) -> None:
@@ -166,7 +194,9 @@ class TestLastingFailure:
         found = await world.find(ANNA)
         assert found.mailbox == "anna.weiss@example.com"
         assert found.subscription == Subscription("subscription 1", world.now, world.now)
-        assert found.failure is None
+        assert found.failure is not None, "until it is read"
+        await world.read(ANNA)
+        assert (await world.find(ANNA)).failure is None
         assert world.queues.users_of("sync") == [ANNA]
 
     async def test_of_the_same_mailbox_keeps_the_subscription(self, world: World) -> None:

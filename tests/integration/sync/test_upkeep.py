@@ -71,7 +71,8 @@ async def test_a_failed_user_is_tried_again_only_where_the_retry_got_lost(
     if not subscribed:
         await world.users.set_subscription(ANNA, None)
     retry_at = world.now - minutes * MINUTE if minutes is not None else None
-    await world.users.set_failure(ANNA, Failure("X", "Failed.", world.now - HOUR, 1, retry_at))
+    fail = world.users.set_failure if subscribed else world.users.set_subscription_failure
+    await fail(ANNA, Failure("X", "Failed.", world.now - HOUR, 1, retry_at))
     await world.upkeep.run()
     assert [order.queue for order in world.queues.take()] == ([queue] if queue else [])
 

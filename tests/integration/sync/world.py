@@ -9,6 +9,7 @@ from shared.presence import PresenceRules
 from shared.settings import PbxSettings
 from shared.state.agendas import AgendaStore
 from shared.state.budget import Budget
+from shared.state.census import CensusTaker
 from shared.state.due import DueIndex
 from shared.state.health import Health
 from shared.state.leases import Leases
@@ -20,14 +21,16 @@ from shared.sync.leaving import Farewell
 from shared.sync.midnight import Midnight
 from shared.sync.notification import Receiver
 from shared.sync.poison import PoisonRecorder
+from shared.sync.polling import Polling
 from shared.sync.presenting import Presenter
 from shared.sync.publishing import Publisher
 from shared.sync.reading import Reader
+from shared.sync.rounds import Rounds
 from shared.sync.subscribing import Subscriber
 from shared.sync.throttling import Throttle
 from shared.sync.tick import Ticker
 from shared.sync.upkeep import Upkeep
-from tests.integration.sync.fakes import FakeCallbacks, FakeExchange, FakePbx, FakeQueues, Reading
+from tests.integration.sync.fakes import FakeCallbacks, FakeExchange, FakePbx, FakeQueues, FakeWatch, Reading
 
 START = datetime(2026, 11, 23, 9, tzinfo=UTC)
 """A Monday, ten o'clock in Berlin."""
@@ -78,6 +81,8 @@ class World:
         self.leases = Leases(self.storage)
         self.budget = Budget(self.storage)
         self.health = Health(self.storage)
+        self.census = CensusTaker(self.storage)
+        self.waiting = FakeWatch()
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
         self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, self.clock)
         self.throttle = Throttle(self.budget, self.users, self.health, self.clock)
@@ -109,11 +114,21 @@ class World:
 
     @property
     def midnight(self) -> Midnight:
-        return Midnight(self.users, self.health, self.leases, self.queues, self.clock)
+        return Midnight(self.rounds, self.health, self.clock)
+
+    @property
+    def rounds(self) -> Rounds:
+        return Rounds(self.users, self.health, self.leases, self.queues, self.clock)
+
+    @property
+    def polling(self) -> Polling:
+        return Polling(self.rounds, self.health, self.waiting, self.clock)
 
     @property
     def upkeep(self) -> Upkeep:
-        return Upkeep(self.users, self.outbox, self.health, self.queues, self.clock)
+        return Upkeep(
+            self.users, self.outbox, self.health, self.queues, self.waiting, self.census, self.clock
+        )
 
     @property
     def poison(self) -> PoisonRecorder:
