@@ -13,6 +13,7 @@
     POST    /drop, /away, /back    cut all connections; stop listening; listen again
     GET     /statistics            what was counted (see `dev.pbx.statistics`)
     DELETE  /statistics            begin counting anew
+    GET     /phones                a page that shows every display (see `dev.pbx.phones`)
 
 Bad input gets 400 and an unknown user 404, with {"error": "…"}.
 """
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from dev.pbx import phones
 from dev.pbx.presences import ACTIVITIES, Change, Contact
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def create_control(pbx: PbxSimulator) -> web.Application:
             web.post("/back", controls.come_back),
             web.get("/statistics", controls.show_statistics),
             web.delete("/statistics", controls.reset_statistics),
+            *phones.routes(pbx),
         ]
     )
     return application

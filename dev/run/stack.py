@@ -121,6 +121,7 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
             f"http://127.0.0.1:{pbx_control}/statistics",
         )
         say("pbx", f"simulated, wss://localhost:{pbx}, {len(seed.pbx['users'])} users")
+        say("phones", f"http://127.0.0.1:{pbx_control}/phones")
         await start(
             "exchange",
             "dev.exchange",
