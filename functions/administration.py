@@ -30,6 +30,8 @@ async def administration(request: func.HttpRequest) -> func.HttpResponse:
         # Not before somebody asks: an instance that works for Exchange alone never needs it.
         from functions.admin.app import create_app
 
+        # The page may be the first that anybody asks for, after an update that brought a table too.
+        await calendar.storage.create()
         _of_loop[loop] = func.AsgiMiddleware(create_app(calendar))  # type: ignore[no-untyped-call]
     answer: func.HttpResponse = await _of_loop[loop].handle_async(request)
     return answer

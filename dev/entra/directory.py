@@ -44,7 +44,8 @@ class Application:
 
     ``certificates`` are PEM without keys. ``roles`` are the application permissions that an administrator has
     consented to, ``scopes`` the delegated ones; both are Exchange's. ``tenant`` is where it is registered;
-    with ``multi_tenant`` it is known in all of them.
+    with ``multi_tenant`` it is known in all of them. ``app_roles`` are the roles of other applications that
+    were assigned to this one, by their client id.
     """
 
     tenant: str
@@ -57,6 +58,7 @@ class Application:
     scopes: list[str] = field(default_factory=lambda: ["EWS.AccessAsUser.All"])
     multi_tenant: bool = False
     enabled: bool = True
+    app_roles: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.secrets = [Secret(**given) if isinstance(given, dict) else given for given in self.secrets]

@@ -85,8 +85,10 @@ class Grants:
         scope = form.get("scope", "")
         if not scope.endswith("/.default") or " " in scope:
             raise Refused("invalid_scope", 1002012, f"The provided value for scope {scope} is not valid.")
-        resource = _resource(scope)
-        claims = {"roles": application.roles} if application.roles else {}
+        resource = self._resource(scope)
+        roles = application.app_roles.get(resource, []) if self._is_ours(resource) else application.roles
+        person = {"oid": application.client_id, "sub": application.client_id, "idtyp": "app"}
+        claims = person | ({"roles": roles} if roles else {})
         return self._answer(self._access_token(resource, tenant, application, claims))
 
     def for_code(self, application: Application, tenant: str, form: Mapping[str, str]) -> dict[str, Any]:
@@ -142,12 +144,14 @@ class Grants:
         scope = form.get("scope", "") or signed.scope
         wanted = scope.split()
         home = account.tenant
-        resource = next((_resource(word) for word in wanted if word not in _ALWAYS), "")
+        resource = next((self._resource(word) for word in wanted if word not in _ALWAYS), "")
         if resource and not application.scopes:
             raise invalid_grant(
                 65001, "The administrator has not consented to use the application.", "consent_required"
             )
-        person = {"oid": account.id, "upn": account.user_name, "sub": account.id}
+        person: dict[str, Any] = {"oid": account.id, "upn": account.user_name, "sub": account.id}
+        if self._is_ours(resource) and (roles := account.app_roles.get(resource)):
+            person["roles"] = roles
         access = self._access_token(
             resource or application.client_id,
             home,
@@ -179,18 +183,35 @@ class Grants:
     def _access_token(
         self, audience: str, tenant: str, application: Application, claims: Mapping[str, Any]
     ) -> str:
+        # What a token looks like is the resource's choice; Exchange's is the older one.
+        ours = self._is_ours(audience)
         return self._key.sign(
             {
                 **self._times(),
                 "aud": audience,
                 "iss": f"{self.base}/{tenant}/v2.0",
                 "tid": tenant,
-                "appid": application.client_id,
+                "azp" if ours else "appid": application.client_id,
                 "uti": secrets.token_urlsafe(16),
-                "ver": "1.0",
+                "ver": "2.0" if ours else "1.0",
                 **claims,
             }
         )
+
+    def _is_ours(self, resource: str) -> bool:
+        """Whether it is an application of the directory, by its client id, and not Exchange."""
+        return self.directory.application(resource) is not None
+
+    def _resource(self, scope: str) -> str:
+        """Exchange's address, or the client id of the application that the scope belongs to."""
+        resource = scope.rpartition("/")[0]
+        if self._is_ours(resource.removeprefix("api://")):
+            return resource.removeprefix("api://")
+        if resource not in RESOURCES:
+            raise Refused(
+                "invalid_resource", 500011, f"The resource principal named {resource} was not found."
+            )
+        return resource
 
     def _id_token(self, application: Application, account: Account, nonce: str) -> str:
         claims: dict[str, Any] = {
@@ -212,10 +233,3 @@ class Grants:
     def _times(self) -> dict[str, int]:
         now = int(self._now())
         return {"iat": now, "nbf": now, "exp": now + self.token_life}
-
-
-def _resource(scope: str) -> str:
-    resource = scope.rpartition("/")[0]
-    if resource not in RESOURCES:
-        raise Refused("invalid_resource", 500011, f"The resource principal named {resource} was not found.")
-    return resource

@@ -20,6 +20,8 @@ from functions.services import now as utc_now
 from shared.auth.clouds import Cloud
 from shared.ews.transport import tls_context
 
+ROUTERS = (assets.router, *pages.ROUTERS, *api.ROUTERS)
+
 
 def create_app(calendar: Services, now: Callable[[], datetime] = utc_now) -> Gate:
     """The ASGI application over the service's stores and use cases."""
@@ -43,7 +45,7 @@ def create_app(calendar: Services, now: Callable[[], datetime] = utc_now) -> Gat
     app.state.now = now
     app.state.gate = gate
     app.state.renderer = Renderer(calendar, sessions, files, pages.NAVIGATION)
-    for router in (assets.router, *pages.ROUTERS, *api.ROUTERS):
+    for router in ROUTERS:
         app.include_router(router)
     problems.register(app)
     return gate

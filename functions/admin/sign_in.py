@@ -78,7 +78,11 @@ class SignIn:
 
     def _begin(self, prompt: str | None) -> dict[str, Any]:
         flow: dict[str, Any] = self._open().initiate_auth_code_flow(
-            [], redirect_uri=self._redirect_uri, prompt=prompt
+            [],
+            redirect_uri=self._redirect_uri,
+            prompt=prompt,
+            # Keeps the code out of addresses, and with them out of logs.
+            response_mode="form_post",
         )
         return flow
 

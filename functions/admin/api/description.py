@@ -13,7 +13,7 @@ router = APIRouter(include_in_schema=False)
 
 _TEXT = """Whatever the administration page can do. Scripts send an access token of the page's application
 in Entra ID with the role `Calendar.Admin`. Errors are problem details (RFC 9457). What can be changed has
-an `ETag`, which a change names in `If-Match`. Lists come in pages: `next` is the `after` of the following one."""
+an `ETag`, which a change names in `If-Match`. Lists come in pages: `next` is the `after` of the next page."""
 
 
 @router.get(BASE + "/openapi.json")

@@ -19,6 +19,9 @@ router = APIRouter(include_in_schema=False)
 _FLOW_LIFE = timedelta(minutes=15)
 """How long a sign-in may take."""
 
+_ANSWER_LIFE = timedelta(minutes=1)
+"""How long the browser may take from one of our addresses to the next."""
+
 
 @router.get("/sign-in")
 async def begin(request: Request, now: Now, next: str = "/", choose: bool = False) -> Response:
@@ -39,31 +42,43 @@ async def begin(request: Request, now: Now, next: str = "/", choose: bool = Fals
     return answer
 
 
+@router.post("/signed-in")
+async def receive(request: Request, now: Now) -> Response:
+    """Entra ID's answer, posted by the browser, which sends no cookie with what another site posts.
+
+    So it is asked to come once more, with the answer sealed in the address.
+    """
+    form = await request.form()
+    fields = {name: str(value) for name, value in form.items()}
+    return _see_other(f"/signed-in?answer={_sessions(request).seal('answer', fields, now.timestamp())}")
+
+
 @router.get("/signed-in")
-async def complete(request: Request, now: Now) -> Response:
+async def complete(request: Request, now: Now, answer: str = "") -> Response:
     """Back from Entra ID: begin the session and forget the flow."""
     sign_in: SignIn | None = request.app.state.sign_in
     if sign_in is None:
         return _see_other("/")
     gate, sessions = _gate(request), _sessions(request)
     flow = sessions.open("flow", request.cookies.get(_flow_cookie(gate), ""), now, _FLOW_LIFE)
+    fields = sessions.open("answer", answer, now, _ANSWER_LIFE)
     try:
-        if flow is None:
+        if flow is None or fields is None:
             raise SignInFailed(
                 400,
                 "You are not signed in",
                 "This browser has begun no sign-in here, or it took too long. Begin it again.",
             )
         target = flow.pop("next")
-        who = await sign_in.complete(flow, dict(request.query_params))
+        who = await sign_in.complete(flow, fields)
     except SignInFailed as failure:
         return await _refuse(request, failure)
-    answer = _see_other(target)
-    answer.headers.append("Set-Cookie", gate.set_cookie("", _flow_cookie(gate), 0))
+    entered = _see_other(target)
+    entered.headers.append("Set-Cookie", gate.set_cookie("", _flow_cookie(gate), 0))
     sealed = sessions.seal_session(sessions.begin(who, now))
-    answer.headers.append("Set-Cookie", gate.set_cookie(sealed))
+    entered.headers.append("Set-Cookie", gate.set_cookie(sealed))
     await _remember(request, who, now)
-    return answer
+    return entered
 
 
 @router.post("/sign-out")
