@@ -10,10 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dev.host.configuration import emulator_connection
-
 EXECUTABLE = Path(__file__).parent / "node_modules" / ".bin" / "azurite"
 START_SECONDS = 30.0
+
+# The account and key that the emulator documents for everybody; not a secret.
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 _LISTENING = re.compile(r"(Blob|Queue|Table) service is successfully listening at http://127\.0\.0\.1:(\d+)")
 
@@ -80,6 +82,8 @@ class Azurite:
             if time.monotonic() > deadline:
                 raise AzuriteError(f"Azurite did not start within {START_SECONDS:.0f} s.")
             time.sleep(0.05)
-        self.connection_string = emulator_connection(
-            int(ports["Blob"]), int(ports["Queue"]), int(ports["Table"])
+        ends = "".join(
+            f"{name}Endpoint=http://127.0.0.1:{port}/{ACCOUNT};" for name, port in sorted(ports.items())
         )
+        account = f"AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY}"
+        self.connection_string = f"DefaultEndpointsProtocol=http;{account};{ends}"

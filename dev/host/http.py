@@ -5,15 +5,14 @@ and Microsoft Learn, "Azure Functions HTTP trigger". Paths may hold secrets, so 
 """
 
 import hmac
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
+from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
-from multidict import CIMultiDict
 
-from dev.host.configuration import HostError, HostOptions
+from dev.host.configuration import HostError
 from dev.host.protos import Message, TypedData
 from dev.host.routes import Route, match_route, parse_route
 from dev.host.worker import Function, Result
@@ -21,9 +20,10 @@ from dev.host.worker import Function, Result
 FUNCTION_KEY = "DEV_HOST_FUNCTION_KEY"
 MASTER_KEY = "DEV_HOST_MASTER_KEY"
 
-_NOT_COPIED = ("connection", "content-length", "transfer-encoding")
+_LIMIT = 100 * 1024 * 1024
+"""The most bytes of a request's body."""
 
-type Invoke = Callable[[Function, TypedData], Awaitable[Result]]
+_NOT_COPIED = ("connection", "content-length", "transfer-encoding")
 
 
 class HttpFrontend:
@@ -36,42 +36,40 @@ class HttpFrontend:
     def __init__(
         self,
         functions: Sequence[Function],
-        options: HostOptions,
+        prefix: str,
         settings: Mapping[str, str],
-        invoke: Invoke,
+        invoke: Callable[[Function, TypedData], Awaitable[Result]],
         start: Callable[[Function, str], None],
     ) -> None:
         self._functions = {function.name.lower(): function for function in functions}
-        self._routes = [_route(function, options.route_prefix) for function in functions if is_http(function)]
-        self._function_key = settings.get(FUNCTION_KEY, "")
-        self._master_key = settings.get(MASTER_KEY, "")
-        self._limit = options.body_limit
+        self._routes = [_route(function, prefix) for function in functions if function.kind == "httpTrigger"]
+        self._keys = {
+            "admin": [settings.get(MASTER_KEY, "")],
+            "function": [settings.get(MASTER_KEY, ""), settings.get(FUNCTION_KEY, "")],
+        }
         self._invoke = invoke
         self._start = start
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=self._limit)
+        app = web.Application(client_max_size=_LIMIT)
         app.router.add_get("/admin/host/status", self._status)
-        app.router.add_post("/admin/functions/{name}", self._admin)
+        app.router.add_post("/admin/functions/{name}", self._order)
         app.router.add_route("*", "/{path:.*}", self._serve)
         return app
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.json_response({"state": "Running"})
 
-    async def _admin(self, request: web.Request) -> web.Response:
+    async def _order(self, request: web.Request) -> web.Response:
         if not self._authorized(request, "admin"):
             return web.Response(status=401)
         function = self._functions.get(request.match_info["name"].lower())
-        if function is None:
+        if function is None or function.kind == "httpTrigger":
             return web.Response(status=404)
         try:
-            order = json.loads(await request.read())
-        except ValueError:
+            self._start(function, str((await request.json())["input"]))
+        except (ValueError, LookupError, TypeError):
             return web.Response(status=400)
-        if is_http(function) or not isinstance(order, dict) or not isinstance(order.get("input", ""), str):
-            return web.Response(status=400)
-        self._start(function, order.get("input", ""))
         return web.Response(status=202)
 
     async def _serve(self, request: web.Request) -> web.Response:
@@ -79,37 +77,23 @@ class HttpFrontend:
         if found is None:
             return web.Response(status=404)
         function = self._functions[found[0].name.lower()]
-        if not self._authorized(request, _level(function)):
+        if not self._authorized(request, str(function.trigger.get("authLevel") or "function").lower()):
             return web.Response(status=401)
-        if (request.content_length or 0) > self._limit:
-            return web.Response(status=413)
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return web.Response(status=413)
-        result = await self._invoke(function, TypedData(http=_incoming(request, body, found[1])))
-        return _outgoing(function, result)
+        data = TypedData(http=_incoming(request, await request.read(), found[1]))
+        return _outgoing(function, await self._invoke(function, data))
 
     def _authorized(self, request: web.Request, level: str) -> bool:
         if level == "anonymous":
             return True
-        text = request.headers.get("x-functions-key") or request.query.get("code", "")
-        given = text.encode(errors="surrogateescape")
-        keys = [self._master_key] + ([self._function_key] if level == "function" else [])
-        return any(key and hmac.compare_digest(key.encode(), given) for key in keys)
-
-
-def is_http(function: Function) -> bool:
-    return bool(function.trigger["type"] == "httpTrigger")
-
-
-def _level(function: Function) -> str:
-    return str(function.trigger.get("authLevel") or "function").lower()
+        given = (request.headers.get("x-functions-key") or request.query.get("code", "")).encode()
+        return any(key and hmac.compare_digest(key.encode(), given) for key in self._keys[level])
 
 
 def _route(function: Function, prefix: str) -> Route:
     trigger = function.trigger
-    template = "/".join(filter(None, (prefix, str(trigger.get("route") or function.name).strip("/"))))
+    template = "/".join(
+        filter(None, (prefix.strip("/"), str(trigger.get("route") or function.name).strip("/")))
+    )
     try:
         return parse_route(function.name, template, [str(method) for method in trigger.get("methods") or ()])
     except ValueError as error:
@@ -132,21 +116,20 @@ def _incoming(request: web.Request, body: bytes, params: Mapping[str, str]) -> M
 
 def _outgoing(function: Function, result: Result) -> web.Response:
     """The response of an invocation: 500 and no body where it failed, 204 where nothing was answered."""
+    if result.error is not None:
+        return web.Response(status=500)
     names = ["$return", *(output["name"] for output in function.outputs if output["type"] == "http")]
     answer = next((result.outputs[name] for name in names if name in result.outputs), None)
-    if not result.ok:
-        return web.Response(status=500)
     if answer is None:
         return web.Response(status=204)
     if answer.kind != "http":
         return web.Response(body=_bytes(answer), headers={"Content-Type": "text/plain; charset=utf-8"})
     http = answer.value
-    headers = CIMultiDict(
-        (name, value) for name, value in http.headers.items() if name.lower() not in _NOT_COPIED
-    )
+    headers = {name: value for name, value in http.headers.items() if name.lower() not in _NOT_COPIED}
+    response = web.Response(status=int(http.status_code), headers=headers, body=_bytes(http.body))
     for cookie in http.cookies or ():
-        headers.add("Set-Cookie", _set_cookie(cookie))
-    return web.Response(status=int(http.status_code), headers=headers, body=_bytes(http.body))
+        _set_cookie(response, cookie)
+    return response
 
 
 def _bytes(data: TypedData) -> bytes:
@@ -154,22 +137,20 @@ def _bytes(data: TypedData) -> bytes:
     return value.encode() if isinstance(value, str) else bytes(value or b"")
 
 
-def _set_cookie(cookie: Message) -> str:
-    """The header as ASP.NET writes it: the host takes cookies apart, and percent-encodes the value."""
-    parts = [f"{cookie.name}={quote(cookie.value, safe='')}"]
-    if cookie.expires is not None:
-        parts.append(f"expires={formatdate(cookie.expires.value.seconds, usegmt=True)}")
-    if cookie.max_age is not None:
-        parts.append(f"max-age={int(cookie.max_age.value)}")
-    parts += [
-        f"{label}={field.value}"
-        for label, field in (("domain", cookie.domain), ("path", cookie.path))
-        if field is not None and field.value
-    ]
-    if cookie.secure is not None and cookie.secure.value:
-        parts.append("secure")
-    if cookie.same_site is not None:
-        parts.append(f"samesite={cookie.same_site}")
-    if cookie.http_only is not None and cookie.http_only.value:
-        parts.append("httponly")
-    return "; ".join(parts)
+def _set_cookie(response: web.Response, cookie: Message) -> None:
+    """The host in Azure takes cookies apart and percent-encodes their values, as this does."""
+    told: dict[str, Any] = {
+        name: field and field.value for name, field in vars(cookie).items() if isinstance(field, Message)
+    }
+    expires, max_age = told.get("expires"), told.get("max_age")
+    response.set_cookie(
+        cookie.name,
+        quote(cookie.value, safe=""),
+        expires=expires and formatdate(expires.seconds, usegmt=True),
+        max_age=None if max_age is None else int(max_age),
+        domain=told.get("domain"),
+        path=told.get("path") or "",
+        secure=told.get("secure"),
+        httponly=told.get("http_only"),
+        samesite=cookie.same_site,
+    )

@@ -2,11 +2,15 @@
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from aiohttp.http_exceptions import HttpProcessingError
 
-from dev.host.invoker import current_invocation
+logger = logging.getLogger("dev.host")
+
+current_invocation: ContextVar[tuple[str, str] | None] = ContextVar("current_invocation", default=None)
+"""Name of the function and id of the invocation that the running code belongs to."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has; the rest was given as ``extra``."""
@@ -35,11 +39,8 @@ def configure_logging() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name, level in (
-        ("azure.core", logging.WARNING),
-        ("azure.functions", logging.WARNING),
-    ):
-        logging.getLogger(name).setLevel(level)
+    for name in ("azure.core", "azure.functions"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("aiohttp.server").addFilter(_tells_no_request)
 
 

@@ -35,7 +35,7 @@ class ParameterBinding(Message):
         return "data"
 
 
-class BindingInfo(Message):
+class _BindingInfo(Message):
     """The directions as the worker compares them with those of azure.functions."""
 
     undefined = 0
@@ -43,49 +43,26 @@ class BindingInfo(Message):
     inout = 2
 
 
-class StatusResult(Message):
+class _StatusResult(Message):
     Failure = 0
     Success = 1
 
 
-class SameSite:
-    """RpcHttpCookie.SameSite; its member for "not said" is called None, a keyword here."""
-
-    Lax = "lax"
-    Strict = "strict"
-    ExplicitNone = "none"
+class _RpcHttpCookie(Message):
+    SameSite = SimpleNamespace(**{"None": None, "Lax": "lax", "Strict": "strict", "ExplicitNone": "none"})
 
 
-setattr(SameSite, "None", None)
+class _Protos:
+    """The namespace; what is not named here is just a message."""
+
+    BindingInfo = _BindingInfo
+    ParameterBinding = ParameterBinding
+    RpcHttpCookie = _RpcHttpCookie
+    StatusResult = _StatusResult
+    TypedData = TypedData
+
+    def __getattr__(self, _name: str) -> type[Message]:
+        return Message
 
 
-class RpcHttpCookie(Message):
-    SameSite = SameSite
-
-
-PROTOS = SimpleNamespace(
-    BindingInfo=BindingInfo,
-    ParameterBinding=ParameterBinding,
-    RpcHttpCookie=RpcHttpCookie,
-    StatusResult=StatusResult,
-    TypedData=TypedData,
-    **dict.fromkeys(
-        (
-            "FunctionLoadResponse",
-            "FunctionMetadataResponse",
-            "InvocationResponse",
-            "NullableBool",
-            "NullableDouble",
-            "NullableString",
-            "NullableTimestamp",
-            "RpcException",
-            "RpcFunctionMetadata",
-            "RpcHttp",
-            "RpcRetryOptions",
-            "Timestamp",
-            "WorkerInitResponse",
-            "WorkerMetadata",
-        ),
-        Message,
-    ),
-)
+PROTOS = _Protos()

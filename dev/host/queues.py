@@ -7,46 +7,22 @@ one that cannot be decoded must go to the poison queue and not fail the whole ba
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import json
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceExistsError
 from azure.storage.queue import QueueMessage
-from azure.storage.queue.aio import QueueClient
+from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from dev.host.configuration import QueueOptions
-from dev.host.pauses import pause
+from dev.host.configuration import HostError, QueueOptions, connection_string, resolve
+from dev.host.logs import logger
 from dev.host.protos import TypedData
 from dev.host.worker import Function, Result
 
-logger = logging.getLogger("dev.host")
-
 FIRST_POLLING_INTERVAL = timedelta(milliseconds=100)
-LEASE = timedelta(minutes=10)
-"""How long a received message is invisible; renewed at half-time while its function runs."""
-
-type Encoding = Literal["base64", "none"]
-type Invoke = Callable[[TypedData, Mapping[str, TypedData]], Awaitable[Result]]
-
-
-def encode(body: bytes, encoding: Encoding) -> str:
-    """The text of a message; raises ValueError where ``none`` cannot carry the bytes."""
-    return base64.b64encode(body).decode("ascii") if encoding == "base64" else body.decode()
-
-
-def decode(text: str, encoding: Encoding) -> bytes:
-    """The body of a message; raises ValueError if it is not encoded so."""
-    if encoding == "none":
-        return text.encode()
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("the message is not base64") from error
 
 
 def trigger_value(body: bytes) -> TypedData:
@@ -57,198 +33,154 @@ def trigger_value(body: bytes) -> TypedData:
         return TypedData(bytes=body)
 
 
-async def create(queue: QueueClient) -> None:
-    """Create the queue if it is missing."""
-    if not await _exists(queue):
-        await queue.create_queue()
+class Queues:
+    """The queues that the app's bindings name, by the connection settings they name."""
 
+    def __init__(self, settings: Mapping[str, str], closing: contextlib.AsyncExitStack) -> None:
+        self._settings = settings
+        self._closing = closing
+        self._services: dict[str, QueueServiceClient] = {}
 
-async def send(queue: QueueClient, text: str) -> None:
-    """Put an encoded message into the queue, which is created if it is missing."""
-    try:
-        await queue.send_message(text)
-    except ResourceNotFoundError:
-        await create(queue)
-        await queue.send_message(text)
-
-
-class QueueOutputs:
-    """Writes the queue output bindings of functions; ``client`` gives the queue of a binding."""
-
-    def __init__(self, client: Callable[[Mapping[str, Any]], QueueClient], encoding: Encoding) -> None:
-        self._client = client
-        self._encoding: Encoding = encoding
+    async def create(self, binding: Mapping[str, Any], suffix: str = "") -> QueueClient:
+        """The queue of a trigger or output, or one beside it, made if it is missing. Raises HostError."""
+        queue = self._open(binding, suffix)
+        try:
+            await queue.create_queue()
+        except ResourceExistsError:
+            pass
+        except AzureError as error:
+            storage = binding.get("connection")
+            raise HostError(f"The storage of {storage} does not answer: {type(error).__name__}.") from error
+        return queue
 
     async def write(self, function: Function, outputs: Mapping[str, TypedData]) -> None:
         """Send what an invocation set; raises AzureError, or ValueError for what cannot be a message."""
         for binding in function.outputs:
             if binding["type"] == "queue" and binding["name"] in outputs:
                 for body in message_bodies(outputs[binding["name"]]):
-                    await send(self._client(binding), encode(body, self._encoding))
+                    await self._open(binding).send_message(base64.b64encode(body).decode("ascii"))
+
+    def _open(self, binding: Mapping[str, Any], suffix: str = "") -> QueueClient:
+        setting = str(binding.get("connection") or "AzureWebJobsStorage")
+        if setting not in self._services:
+            text = connection_string(self._settings, setting)
+            try:
+                service = QueueServiceClient.from_connection_string(text, retry_total=0)
+            except ValueError as error:
+                raise HostError(f"The setting {setting} is not a storage connection string.") from error
+            self._closing.push_async_callback(service.close)
+            self._services[setting] = service
+        name = resolve(str(binding["queueName"]), self._settings) + suffix
+        return self._services[setting].get_queue_client(name.lower())
 
 
 def message_bodies(data: TypedData) -> list[bytes]:
     """The messages of an output: a text, bytes, a func.QueueMessage, or a list of texts and QueueMessages."""
-    if data.kind == "bytes":
-        return [data.value]
-    if data.kind == "string":
-        return [data.value.encode()]
-    if data.kind == "json":
-        value = json.loads(data.value)
-        return [_body(item) for item in (value if isinstance(value, list) else [value])]
-    raise ValueError(f"a queue message cannot be made of {data.kind}")
+    value = json.loads(data.value) if data.kind == "json" else data.value
+    return [_body(item) for item in (value if isinstance(value, list) else [value])]
 
 
 class QueueListener:
-    """Polls one queue and runs its function for each message: at least once, in any order."""
+    """Polls one queue and runs its function for each message: at least once, in any order.
+
+    A message taken is invisible for ``lease``, which has to be longer than a function may run.
+    """
 
     def __init__(
         self,
         queue: QueueClient,
         poison: QueueClient,
         options: QueueOptions,
-        invoke: Invoke,
-        lease: timedelta = LEASE,
+        lease: timedelta,
+        invoke: Callable[[TypedData, Mapping[str, TypedData]], Awaitable[Result]],
     ) -> None:
         self._queue = queue
         self._poison = poison
         self._options = options
-        self._invoke = invoke
         self._lease = lease
-        self._running: set[asyncio.Task[None]] = set()
+        self._invoke = invoke
 
     async def listen(self, stop: asyncio.Event) -> None:
         """Poll until ``stop`` is set, then wait for the messages being handled. Cancelling drops those."""
         interval = FIRST_POLLING_INTERVAL
-        try:
+        running: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as group:
             while not stop.is_set():
-                if len(self._running) > self._options.new_batch_threshold:
-                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                if len(running) > self._options.new_batch_threshold:
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     continue
                 messages = await self._receive()
-                if messages and stop.is_set():
-                    await self._release(messages)
-                elif messages:
+                for message in messages:
                     interval = FIRST_POLLING_INTERVAL
-                    for message in messages:
-                        task = asyncio.create_task(self._handle(message))
-                        self._running.add(task)
-                        task.add_done_callback(self._running.discard)
-                else:
-                    await pause(stop, interval.total_seconds())
+                    task = group.create_task(self._handle(message))
+                    running.add(task)
+                    task.add_done_callback(running.discard)
+                if not messages:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), interval.total_seconds())
                     interval = min(interval * 2, self._options.max_polling_interval)
-            await asyncio.gather(*self._running)
-        finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _receive(self) -> list[QueueMessage]:
-        lease = int(self._lease.total_seconds())
-        pages = self._queue.receive_messages(
-            messages_per_page=self._options.batch_size, visibility_timeout=lease
-        ).by_page()
+        size, lease = self._options.batch_size, int(self._lease.total_seconds())
         try:
-            return [message async for page in _first(pages) async for message in page]
-        except ResourceNotFoundError:
-            return []
+            messages = self._queue.receive_messages(
+                max_messages=size, messages_per_page=size, visibility_timeout=lease
+            )
+            return [message async for message in messages]
         except AzureError as error:
             logger.warning("the queue %s cannot be read: %s", self._queue.queue_name, type(error).__name__)
             return []
-
-    async def _release(self, messages: list[QueueMessage]) -> None:
-        for message in messages:
-            with contextlib.suppress(AzureError):
-                await self._queue.update_message(message, visibility_timeout=0)
 
     async def _handle(self, message: QueueMessage) -> None:
         try:
             await self._process(message)
         except AzureError as error:
-            logger.warning(
-                "a message of %s could not be settled and will come again: %s",
-                self._queue.queue_name,
-                type(error).__name__,
-            )
+            said = "a message of %s could not be settled and will come again: %s"
+            logger.warning(said, self._queue.queue_name, type(error).__name__)
 
     async def _process(self, message: QueueMessage) -> None:
-        try:
-            body = decode(message.content, self._options.message_encoding)
-        except ValueError:
-            logger.error("a message of %s is not %s", self._queue.queue_name, self._options.message_encoding)
-            await self._to_poison(message)
-            return
+        attempts, most = message.dequeue_count or 0, self._options.max_dequeue_count
+        body = _decode(message.content)
         # A message whose function never came to an end (the host was killed) is not tried for ever.
-        attempts = message.dequeue_count or 0
-        if attempts > self._options.max_dequeue_count:
-            await self._to_poison(message)
-            return
-        finished = asyncio.Event()
-        renewal = asyncio.create_task(self._renew(message, finished))
-        try:
+        if body is not None and attempts <= most:
             result = await self._invoke(trigger_value(body), message_metadata(message))
-        finally:
-            finished.set()
-        await renewal
-        if result.ok:
-            await self._queue.delete_message(message)
-        elif attempts >= self._options.max_dequeue_count:
-            await self._to_poison(message)
-        else:
-            wait = int(self._options.visibility_timeout.total_seconds())
-            await self._queue.update_message(message, visibility_timeout=wait)
-
-    async def _renew(self, message: QueueMessage, finished: asyncio.Event) -> None:
-        """Keep the message invisible; a renewal changes its pop receipt, so none is dropped half-way."""
-        while True:
-            await pause(finished, self._lease.total_seconds() / 2)
-            if finished.is_set():
+            if result.error is None:
+                await self._queue.delete_message(message)
                 return
-            lease = int(self._lease.total_seconds())
-            try:
-                updated = await self._queue.update_message(message, visibility_timeout=lease)
-            except AzureError as error:
-                name = self._queue.queue_name
-                logger.warning("a message of %s was not kept invisible: %s", name, type(error).__name__)
-            else:
-                message.pop_receipt = updated.pop_receipt
-
-    async def _to_poison(self, message: QueueMessage) -> None:
-        await send(self._poison, message.content)
+            if attempts < most:
+                wait = int(self._options.visibility_timeout.total_seconds())
+                await self._queue.update_message(message, visibility_timeout=wait)
+                return
+        await self._poison.send_message(message.content)
         await self._queue.delete_message(message)
         logger.error("a message of %s went to its poison queue", self._queue.queue_name)
 
 
 def message_metadata(message: QueueMessage) -> dict[str, TypedData]:
     """The trigger metadata that arrive in a func.QueueMessage."""
-    return {
-        "Id": TypedData(string=message.id),
-        "DequeueCount": TypedData(json=json.dumps(message.dequeue_count)),
-        "InsertionTime": _time(message.inserted_on),
-        "ExpirationTime": _time(message.expires_on),
-        "NextVisibleTime": _time(message.next_visible_on),
-        "PopReceipt": TypedData(string=message.pop_receipt),
+    told = {
+        "DequeueCount": message.dequeue_count,
+        "InsertionTime": message.inserted_on,
+        "ExpirationTime": message.expires_on,
+        "NextVisibleTime": message.next_visible_on,
+    }
+    texts = {"Id": TypedData(string=message.id), "PopReceipt": TypedData(string=message.pop_receipt)}
+    return texts | {
+        name: TypedData(json=json.dumps(value, default=datetime.isoformat)) for name, value in told.items()
     }
 
 
-def _time(moment: datetime | None) -> TypedData:
-    return TypedData(json=json.dumps(moment and moment.isoformat()))
-
-
 def _body(item: Any) -> bytes:
-    text = item.get("body") if isinstance(item, dict) and item.keys() == {"id", "body"} else item
-    return (text if isinstance(text, str) else json.dumps(text)).encode()
+    value = item["body"] if isinstance(item, dict) and item.keys() == {"id", "body"} else item
+    return (
+        value
+        if isinstance(value, bytes)
+        else (value if isinstance(value, str) else json.dumps(value)).encode()
+    )
 
 
-async def _first(pages: Any) -> Any:
-    async for page in pages:
-        yield page
-        return
-
-
-async def _exists(queue: QueueClient) -> bool:
+def _decode(text: str) -> bytes | None:
     try:
-        await queue.get_queue_properties()
-    except ResourceNotFoundError:
-        return False
-    return True
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return None

@@ -4,21 +4,26 @@ Microsoft's library azure-functions-runtime keeps its registry of functions in m
 ``function_app`` by that name: one app at a time in a process, and a fresh import each time.
 """
 
+import asyncio
 import contextlib
 import importlib
 import json
+import logging
 import sys
+import time
 import traceback
-from collections.abc import Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from azure_functions_runtime import handle_event  # type: ignore[import-untyped]
 
 from dev.host.configuration import HostError
-from dev.host.protos import PROTOS, Message, ParameterBinding, StatusResult, TypedData
+from dev.host.logs import current_invocation, logger
+from dev.host.protos import PROTOS, Message, ParameterBinding, TypedData
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class Function:
     trigger: Mapping[str, Any]
     outputs: tuple[Mapping[str, Any], ...]
 
+    @property
+    def kind(self) -> str:
+        """The type of its trigger."""
+        return str(self.trigger["type"])
+
 
 @dataclass(frozen=True)
 class Result:
@@ -38,90 +48,122 @@ class Result:
     outputs: Mapping[str, TypedData]
     error: str | None = None
 
-    @property
-    def ok(self) -> bool:
-        return self.error is None
 
-
-class Worker:
-    """A context manager: the app at ``root`` is importable inside it and forgotten after it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def __enter__(self) -> "Worker":
-        self._modules = set(sys.modules)
-        sys.modules.pop("function_app", None)
-        sys.path.insert(0, str(self.root))
-        importlib.invalidate_caches()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+@contextlib.contextmanager
+def importable(root: Path) -> Iterator[None]:
+    """The app at ``root`` can be imported inside, and is forgotten after it."""
+    before = set(sys.modules)
+    sys.modules.pop("function_app", None)
+    sys.path.insert(0, str(root))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
         with contextlib.suppress(ValueError):
-            sys.path.remove(str(self.root))
-        for name in set(sys.modules) - self._modules | {"function_app"}:
-            if name == "function_app" or self._is_of_app(getattr(sys.modules[name], "__file__", None)):
+            sys.path.remove(str(root))
+        for name in set(sys.modules) - before | {"function_app"}:
+            file = Path(getattr(sys.modules.get(name), "__file__", None) or "/")
+            if name == "function_app" or (
+                file.is_relative_to(root) and file.relative_to(root).parts[0] not in (".venv", "dev", "tests")
+            ):
                 sys.modules.pop(name, None)
 
-    def _is_of_app(self, file: str | None) -> bool:
-        if file is None or not Path(file).is_relative_to(self.root):
-            return False
-        return Path(file).relative_to(self.root).parts[0] not in (".venv", "dev", "tests")
 
-    async def load(self) -> list[Function]:
-        """Import function_app.py and index its functions; raises HostError with the reason and its line."""
-        if not (self.root / "function_app.py").is_file():
-            raise HostError(f"There is no function_app.py in {self.root}.")
-        try:
-            importlib.import_module("function_app")
-        except Exception as error:
-            raise HostError(f"function_app.py cannot be loaded: {_describe(error, self.root)}.") from error
-        init = Message(function_app_directory=str(self.root), capabilities={})
-        properties = {"host": "127.0.0.1", "protos": PROTOS}
-        request = Message(request=Message(worker_init_request=init), properties=properties)
-        answer = await handle_event.worker_init_request(request)
-        if answer.result.status != StatusResult.Success:
-            raise HostError(f"The functions cannot be indexed: {answer.result.exception.message}")
-        metadata = await handle_event.functions_metadata_request(Message(request=Message()))
-        return [_function(item) for item in metadata.function_metadata_results or []]
+async def load_functions(root: Path) -> list[Function]:
+    """Import function_app.py and index its functions; raises HostError with the reason and its line."""
+    if not (root / "function_app.py").is_file():
+        raise HostError(f"There is no function_app.py in {root}.")
+    try:
+        importlib.import_module("function_app")
+    except Exception as error:
+        raise HostError(f"function_app.py cannot be loaded: {_describe(error, root)}.") from error
+    init = Message(function_app_directory=str(root), capabilities={})
+    properties = {"host": "127.0.0.1", "protos": PROTOS}
+    request = Message(request=Message(worker_init_request=init), properties=properties)
+    answer = await handle_event.worker_init_request(request)
+    if answer.result.status != PROTOS.StatusResult.Success:
+        raise HostError(f"The functions cannot be indexed: {answer.result.exception.message}")
+    metadata = await handle_event.functions_metadata_request(Message(request=Message()))
+    return [_function(item) for item in metadata.function_metadata_results or []]
+
+
+class Invoker:
+    """What HTTP, timers, queues and the administrator's requests run functions through.
+
+    ``write`` puts what a function set into its output bindings; ``limit`` is how long one may run.
+    """
+
+    def __init__(
+        self, write: Callable[[Function, Mapping[str, TypedData]], Awaitable[None]], limit: timedelta
+    ) -> None:
+        self._write = write
+        self._limit = limit.total_seconds()
 
     async def invoke(
-        self, function: Function, invocation_id: str, data: TypedData, metadata: Mapping[str, TypedData]
+        self, function: Function, data: TypedData, metadata: Mapping[str, TypedData] | None = None
     ) -> Result:
-        """Run the function once on ``data``, its trigger's value; its exceptions are in the result."""
-        request = Message(
-            invocation_id=invocation_id,
-            function_id=function.id,
-            input_data=[ParameterBinding(name=function.trigger["name"], data=data)],
-            trigger_metadata=dict(metadata),
-            trace_context=Message(trace_parent="", trace_state="", attributes={}),
-            retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
-        )
-        answer = await handle_event.invocation_request(Message(request=Message(invocation_request=request)))
-        if answer.result.status != StatusResult.Success:
-            return Result({}, answer.result.exception.stack_trace)
-        outputs = {output.name: output.data for output in answer.output_data}
-        if answer.return_value is not None:
-            outputs["$return"] = answer.return_value
-        return Result(outputs)
+        """Run the function once on ``data``, its trigger's value, then write its outputs if it succeeded.
+
+        What fails is in the result, and one line in the log says how it went.
+        """
+        invocation_id = str(uuid.uuid4())
+        token = current_invocation.set((function.name, invocation_id))
+        started = time.perf_counter()
+        result = Result({}, error="The host stopped before the function ended.")
+        try:
+            async with asyncio.timeout(self._limit):
+                result = await _run(function, invocation_id, data, metadata or {})
+            if result.error is None:
+                await self._write(function, result.outputs)
+        except TimeoutError:
+            result = Result({}, error="The function ran longer than functionTimeout.")
+        except Exception as error:
+            result = Result({}, error=f"An output binding failed: {error!r}")
+        finally:
+            current_invocation.reset(token)
+            level, outcome = (logging.ERROR, "failed") if result.error else (logging.INFO, "succeeded")
+            fields = {
+                "function": function.name,
+                "invocation_id": invocation_id,
+                "trigger": function.kind,
+                "duration_ms": round((time.perf_counter() - started) * 1000, 1),
+                "outcome": outcome,
+                "detail": result.error or "",
+            }
+            logger.log(level, "%s %s", function.name, outcome, extra=fields)
+        return result
+
+
+async def _run(
+    function: Function, invocation_id: str, data: TypedData, metadata: Mapping[str, TypedData]
+) -> Result:
+    request = Message(
+        invocation_id=invocation_id,
+        function_id=function.id,
+        input_data=[ParameterBinding(name=function.trigger["name"], data=data)],
+        trigger_metadata=dict(metadata),
+        trace_context=Message(trace_parent="", trace_state="", attributes={}),
+        retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
+    )
+    answer = await handle_event.invocation_request(Message(request=Message(invocation_request=request)))
+    if answer.result.status != PROTOS.StatusResult.Success:
+        return Result({}, answer.result.exception.stack_trace)
+    outputs = {output.name: output.data for output in answer.output_data}
+    if answer.return_value is not None:
+        outputs["$return"] = answer.return_value
+    return Result(outputs)
 
 
 def _function(metadata: Message) -> Function:
     bindings = [json.loads(text) for text in metadata.raw_bindings]
-    triggers = [binding for binding in bindings if binding["type"].lower().endswith("trigger")]
-    if len(triggers) != 1:
-        raise HostError(f"The function {metadata.name} must have exactly one trigger.")
-    outputs = tuple(binding for binding in bindings if binding not in triggers)
-    return Function(metadata.function_id, metadata.name, triggers[0], outputs)
+    (trigger,) = (binding for binding in bindings if binding["type"].lower().endswith("trigger"))
+    outputs = tuple(binding for binding in bindings if binding is not trigger)
+    return Function(metadata.function_id, metadata.name, trigger, outputs)
 
 
 def _describe(error: Exception, root: Path) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = next((frame for frame in reversed(frames) if Path(frame.filename).is_relative_to(root)), None)
-    said = " ".join(str(error).split())
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {said}"
-    where = f" ({Path(place.filename).relative_to(root)}, line {place.lineno})" if place else ""
-    return f"{type(error).__name__}: {said}{where}"
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).is_relative_to(root):
+            return f"{said} ({Path(frame.filename).relative_to(root)}, line {frame.lineno})"
+    return said

@@ -28,7 +28,6 @@ class App:
         self.queue_name = f"work{uuid.uuid4().hex[:12]}"
         self.settings = {
             "AzureWebJobsStorage": connection,
-            "AzureFunctionsWebHost__hostid": self.queue_name,
             "WORK_QUEUE": self.queue_name,
             "TICK_SCHEDULE": "0 0 0 1 1 *",
             "DEV_HOST_FUNCTION_KEY": "function key",

@@ -1,6 +1,7 @@
 """How the local host starts, refuses to start, and stops; and what its log does not say."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import aiohttp
 import pytest
@@ -37,7 +39,9 @@ async def test_one_process_can_run_apps_one_after_another(app: MakeApp) -> None:
         sys.modules["function_app"] = ModuleType("another app's")
         async with app() as running:
             assert os.environ["WORK_QUEUE"] == running.queue_name
-            assert len(await running.record("at_start")) == 1
+            assert await running.records("work") == []
+            await running.send("hello")
+            assert len(await running.record("work")) == 1
             with pytest.raises(HostError, match="Another Functions app"):
                 await app().__aenter__()
     assert sys.path == path
@@ -61,7 +65,7 @@ def make_app(folder: Path, text: str, host_json: str = '{"version": "2.0"}') -> 
 
 
 QUEUE_FUNCTION = '@app.queue_trigger("msg", "q", "Files")\ndef f(msg: func.QueueMessage) -> None: ...'
-TIMER_FUNCTION = '@app.timer_trigger("t", "{}", use_monitor={})\ndef f(t: func.TimerRequest) -> None: ...'
+TIMER_FUNCTION = '@app.timer_trigger("t", "{}")\ndef f(t: func.TimerRequest) -> None: ...'
 
 
 @pytest.mark.parametrize(
@@ -72,10 +76,13 @@ TIMER_FUNCTION = '@app.timer_trigger("t", "{}", use_monitor={})\ndef f(t: func.T
         ("def broken(", r"SyntaxError.*function_app.py, line 3"),
         ("del app", "Could not find top level function app"),
         ('@app.route("x")\ndef f(other: str) -> str: ...', "cannot load the f function"),
-        ('@app.route("x/{id:odd}")\ndef f(req: func.HttpRequest) -> str: ...', "'odd' is not known"),
-        (TIMER_FUNCTION.format("* * *", False), "schedule of f is wrong"),
-        (TIMER_FUNCTION.format("%NOT_SET%", False), "setting NOT_SET is missing"),
-        (TIMER_FUNCTION.format("0 0 * * * *", True), "setting AzureWebJobsStorage .* is missing"),
+        (
+            '@app.route("x/{id:int}")\ndef f(req: func.HttpRequest) -> str: ...',
+            "'{id:int}' is not understood",
+        ),
+        (TIMER_FUNCTION.format("* * *"), "schedule of f is wrong"),
+        (TIMER_FUNCTION.format("%NOT_SET%"), "setting NOT_SET is missing"),
+        (QUEUE_FUNCTION.replace("Files", "Absent"), "setting Absent .* is missing"),
         (
             '@app.route("x")\n@app.blob_output("b", "p", "Files")\n'
             "def f(req: func.HttpRequest, b: func.Out[str]) -> str: ...",
@@ -113,34 +120,74 @@ async def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
 
 
 HTTP_FUNCTION = '@app.route("setting", auth_level="anonymous")\ndef f(req: func.HttpRequest) -> str:\n'
-HTTP_FUNCTION += '    import os\n    return os.environ["A"] + os.environ["B"] + os.environ["C"]'
-
-
-async def test_a_body_announced_too_long_is_refused_before_it_is_sent(tmp_path: Path) -> None:
-    settings = {"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "10"}
-    async with FunctionsHost(root=make_app(tmp_path, HTTP_FUNCTION), settings=settings) as host:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(host.url.rsplit(":", 1)[1]))
-        writer.write(b"POST /api/setting HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
-        async with asyncio.timeout(2):
-            assert b" 413 " in await reader.readline()
-        writer.close()
-        await writer.wait_closed()
+HTTP_FUNCTION += '    import os\n    return os.environ["A"] + os.environ["B"]'
 
 
 async def test_local_settings_yield_to_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("B", "environment ")
-    settings = tmp_path / "local.settings.json"
-    settings.write_text(json.dumps({"Values": {"A": "file ", "B": "file ", "C": "file "}}))
-    root = make_app(tmp_path, HTTP_FUNCTION)
-    async with (
-        FunctionsHost(root=root, local_settings=settings, settings={"C": "test"}) as host,
-        aiohttp.ClientSession(host.url) as http,
-        http.get("/api/setting") as response,
-    ):
-        assert await response.text() == "file environment test"
-    assert "A" not in os.environ
+    monkeypatch.setenv("B", "environment")
+    (tmp_path / "local.settings.json").write_text(json.dumps({"Values": {"A": "file ", "B": "file"}}))
+    log = tmp_path / "log"
+    with command(make_app(tmp_path, HTTP_FUNCTION), log):
+        async with (
+            aiohttp.ClientSession(await started(log)) as http,
+            http.get("/api/setting") as response,
+        ):
+            assert await response.text() == "file environment"
+
+
+SITE = """
+import base64, json
+def anonymous(route, **more):
+    return app.route(route, auth_level="anonymous", **more)
+
+@anonymous("{*path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def everything(req: func.HttpRequest) -> func.HttpResponse:
+    told = {"method": req.method, "route": dict(req.route_params), "headers": dict(req.headers)}
+    told["body"] = base64.b64encode(req.get_body()).decode()
+    answer = func.HttpResponse(json.dumps(told))
+    answer.headers["X-Function"] = "everything"
+    return answer
+
+@anonymous("api/hook/{guid}/{secret}", methods=["POST"])
+async def hook(req: func.HttpRequest) -> str:
+    return req.route_params["guid"] + req.route_params["secret"]
+
+@anonymous("api/hook/new/now")
+async def literal(req: func.HttpRequest) -> str:
+    return "literal"
+"""
+WITHOUT_PREFIX = '{"version": "2.0", "extensions": {"http": {"routePrefix": ""}}}'
+
+
+async def test_a_catch_all_route_gets_whatever_no_other_has(tmp_path: Path) -> None:
+    root = make_app(tmp_path, SITE, WITHOUT_PREFIX)
+    async with FunctionsHost(root=root) as host, aiohttp.ClientSession(host.url) as http:
+
+        async def tell(method: str, path: str, **request: Any) -> Any:
+            async with http.request(method, path, **request) as response:
+                assert response.status == 200
+                return await response.json(content_type=None) if "X-Function" in response.headers else None
+
+        async with http.post("/API/hook/a/b") as response:
+            assert await response.text() == "ab"
+        async with http.post("/api/hook/new/now") as response:
+            assert await response.text() == "literal"
+        assert (await tell("GET", "/"))["route"] == {}
+        for path in ("users", "users/a b", "api/hook", "api/hook/a/b/c", "administration"):
+            assert (await tell("GET", f"/{path}"))["route"] == {"path": path}
+        # The host in Azure too goes on to the next route where the method is another.
+        assert (await tell("GET", "/api/hook/a/b"))["route"] == {"path": "api/hook/a/b"}
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            assert (await tell(method, "/x"))["method"] == method
+        async with http.head("/x") as response:
+            assert (response.status, response.headers["X-Function"]) == (200, "everything")
+        told = await tell(
+            "POST", "/", data=b"\x00\xff", headers=[("X-Two", "1"), ("X-Two", "2"), ("Cookie", "a=1; b=2")]
+        )
+        assert base64.b64decode(told["body"]) == b"\x00\xff"
+        assert (told["headers"]["x-two"], told["headers"]["cookie"]) == ("1,2", "a=1; b=2")
 
 
 def unreachable() -> str:

@@ -1,16 +1,11 @@
 """Messages in the emulator and the functions of an app in the local host."""
 
-import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
-from dev.host.configuration import QueueOptions
-from dev.host.protos import TypedData
-from dev.host.queues import QueueListener
-from dev.host.worker import Result
 from tests.apps.running import HOST, App, MakeApp
 
 pytest_plugins = ("tests.azurite",)
@@ -66,6 +61,19 @@ async def test_max_dequeue_count_and_visibility_timeout_are_those_of_host_json(a
         assert attempts[1]["began"] - attempts[0]["began"] > 0.9
 
 
+async def test_a_function_that_runs_too_long_has_failed(app: MakeApp) -> None:
+    settings = {
+        "AzureFunctionsJobHost__functionTimeout": "00:00:00.200",
+        HOST + "queues__maxDequeueCount": "1",
+    }
+    async with app(**settings) as running:
+        await running.send("sleep60")
+        assert await running.messages("-poison") == ["sleep60"]
+        (record,) = await running.records("work")
+        assert "ended" not in record
+        assert await running.messages("-out", count=0) == []
+
+
 async def test_the_last_failure_poisons_without_waiting(app: MakeApp) -> None:
     settings = {HOST + "queues__maxDequeueCount": "1", HOST + "queues__visibilityTimeout": "01:00:00"}
     async with app(**settings) as running:
@@ -111,14 +119,6 @@ async def test_a_plain_message_is_poisoned_unseen_where_base64_is_expected(app: 
         assert await running.records("work") == []
 
 
-async def test_messages_can_be_plain_on_both_sides(app: MakeApp) -> None:
-    async with app(**{HOST + "queues__messageEncoding": "none"}) as running:
-        async with running.queue() as queue:
-            await queue.send_message("plain <é>")
-        assert [record["body"] for record in await running.record("work")] == ["plain <é>"]
-        assert await running.raw_messages("-out") == ["out:plain <é>"]
-
-
 async def test_lists_and_queue_messages_can_be_sent(app: MakeApp) -> None:
     async with app() as running:
         assert await running.status("/api/send", "POST", json=["a", "b"]) == 202
@@ -135,35 +135,3 @@ async def test_nothing_is_sent_by_a_function_that_fails(app: MakeApp) -> None:
 async def test_an_output_that_cannot_be_written_fails_the_function(app: MakeApp) -> None:
     async with app() as running:
         assert await running.status("/api/send", "POST", json=["x" * 100_000]) == 500
-
-
-async def test_a_queue_that_was_deleted_is_created_again(app: MakeApp) -> None:
-    async with app() as running:
-        async with running.queue("-sent") as queue:
-            await queue.delete_queue()
-        assert await running.status("/api/send", "POST", json=["a"]) == 202
-        assert await running.messages("-sent") == ["a"]
-
-
-async def test_a_message_stays_invisible_while_its_function_runs(azurite: str) -> None:
-    running = App(azurite)
-    began, may_end = asyncio.Event(), asyncio.Event()
-
-    async def invoke(_data: TypedData, _metadata: object) -> Result:
-        began.set()
-        await may_end.wait()
-        return Result({})
-
-    async with running.queue() as queue, running.queue("-poison") as poison:
-        await queue.create_queue()
-        await running.send("long")
-        stop = asyncio.Event()
-        listener = QueueListener(queue, poison, QueueOptions(), invoke, lease=timedelta(seconds=2))
-        task = asyncio.create_task(listener.listen(stop))
-        await began.wait()
-        stop.set()
-        await asyncio.sleep(2.6)
-        assert await queue.receive_message() is None
-        may_end.set()
-        await task
-        assert (await queue.get_queue_properties()).approximate_message_count == 0

@@ -36,7 +36,7 @@ async def echo(req: func.HttpRequest) -> func.HttpResponse:
     )
 
 
-@app.route("items/{id:int}")
+@app.route("items/{id}")
 async def item(req: func.HttpRequest) -> func.HttpResponse:
     return _json({"item": req.route_params["id"]})
 
@@ -97,14 +97,9 @@ async def slow(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse("done")
 
 
-@app.timer_trigger("tick_timer", "%TICK_SCHEDULE%", use_monitor=True)
+@app.timer_trigger("tick_timer", "%TICK_SCHEDULE%")
 async def tick(tick_timer: func.TimerRequest) -> None:
     records.append({"function": "tick", "at": time.time(), "past_due": tick_timer.past_due})
-
-
-@app.timer_trigger("start_timer", "0 0 0 1 1 *", run_on_startup=True, use_monitor=False)
-async def at_start(start_timer: func.TimerRequest) -> None:
-    records.append({"function": "at_start", "past_due": start_timer.past_due})
 
 
 @app.queue_trigger("msg", "%WORK_QUEUE%", "AzureWebJobsStorage")

@@ -2,8 +2,7 @@ import json
 import logging
 import sys
 
-from dev.host.invoker import current_invocation
-from dev.host.logs import JsonLines
+from dev.host.logs import JsonLines, current_invocation
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dev.host.protos import TypedData
-from dev.host.timers import Schedule, TimerListener, TimerStatus
+from dev.host.timers import Schedule, TimerListener
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)  # a Monday
 
@@ -65,17 +65,6 @@ class Clock:
         return self.moment + timedelta(seconds=self._loop.time() - self._started)
 
 
-class Monitor:
-    def __init__(self, last: datetime | None = None) -> None:
-        self.last = last
-
-    async def load(self, name: str) -> TimerStatus | None:
-        return TimerStatus(self.last) if self.last else None
-
-    async def save(self, name: str, status: TimerStatus) -> None:
-        self.last = status.last
-
-
 class Runs:
     """The function: it notes its arguments, takes ``seconds``, and counts how many of it run."""
 
@@ -108,51 +97,15 @@ async def listen(listener: TimerListener, seconds: float) -> None:
 async def test_a_timer_ticks_when_due() -> None:
     runs = Runs()
     schedule = Schedule("0 0 12 * * *")
-    await listen(TimerListener("t", schedule, runs, clock=Clock(NOON - timedelta(seconds=9))), 0.1)
+    await listen(TimerListener(schedule, runs, clock=Clock(NOON - timedelta(seconds=9))), 0.1)
     assert runs.infos == []
-    await listen(TimerListener("t", schedule, runs, clock=Clock(NOON - timedelta(seconds=0.1))), 0.4)
+    await listen(TimerListener(schedule, runs, clock=Clock(NOON - timedelta(seconds=0.1))), 0.4)
     assert runs.past_due == [False]
-
-
-async def test_a_run_missed_while_the_host_was_down_is_done_once_and_past_due() -> None:
-    runs = Runs()
-    monitor = Monitor(last=NOON - timedelta(hours=3))
-    listener = TimerListener("t", Schedule("0 0 * * * *"), runs, monitor=monitor, clock=Clock(NOON))
-    await listen(listener, 0.1)
-    assert runs.past_due == [True]
-    assert runs.infos[0]["ScheduleStatus"]["Last"] == (NOON - timedelta(hours=3)).isoformat()
-    assert monitor.last is not None
-    assert monitor.last >= NOON
-
-
-async def test_nothing_is_past_due_at_the_first_start_which_is_remembered() -> None:
-    runs, monitor = Runs(), Monitor()
-    schedule = Schedule("0 0 * * * *")
-    await listen(TimerListener("t", schedule, runs, monitor=monitor, clock=Clock(NOON)), 0.05)
-    assert runs.infos == []
-    assert monitor.last is not None
-    later = Clock(NOON + timedelta(hours=2))
-    await listen(TimerListener("t", schedule, runs, monitor=monitor, clock=later), 0.05)
-    assert runs.past_due == [True]
-
-
-async def test_a_schedule_of_seconds_is_not_monitored() -> None:
-    runs, monitor = Runs(), Monitor(last=NOON - timedelta(hours=3))
-    listener = TimerListener("t", Schedule("*/20 * * * * *"), runs, monitor=monitor, clock=Clock(NOON))
-    await listen(listener, 0.05)
-    assert runs.infos == []
-
-
-async def test_a_timer_of_every_minute_is_monitored() -> None:
-    runs, monitor = Runs(), Monitor(last=NOON - timedelta(hours=3))
-    listener = TimerListener("t", Schedule("0 * * * * *"), runs, monitor=monitor, clock=Clock(NOON))
-    await listen(listener, 0.05)
-    assert runs.past_due == [True]
 
 
 async def test_a_run_that_the_last_one_held_up_is_past_due_and_never_at_the_same_time() -> None:
     runs = Runs(seconds=2.3)
-    listener = TimerListener("t", Schedule("* * * * * *"), runs, clock=Clock(NOON + timedelta(seconds=0.9)))
+    listener = TimerListener(Schedule("* * * * * *"), runs, clock=Clock(NOON + timedelta(seconds=0.9)))
     await listen(listener, 2.7)
     assert runs.past_due == [False, True]
     assert runs.at_once == 1
@@ -160,17 +113,10 @@ async def test_a_run_that_the_last_one_held_up_is_past_due_and_never_at_the_same
 
 async def test_a_run_on_demand_waits_for_the_run_under_way() -> None:
     runs = Runs(seconds=0.05)
-    listener = TimerListener("t", Schedule("0 0 0 1 1 *"), runs, clock=Clock(NOON))
+    listener = TimerListener(Schedule("0 0 0 1 1 *"), runs, clock=Clock(NOON))
     await asyncio.gather(listener.run(), listener.run(), listener.run())
     assert len(runs.infos) == 3
     assert runs.at_once == 1
-
-
-async def test_a_timer_can_run_at_start() -> None:
-    runs = Runs()
-    listener = TimerListener("t", Schedule("0 0 0 1 1 *"), runs, run_on_startup=True, clock=Clock(NOON))
-    await listen(listener, 0.05)
-    assert runs.past_due == [False]
 
 
 async def test_a_clock_behind_does_not_make_an_occurrence_come_twice() -> None:
@@ -181,7 +127,7 @@ async def test_a_clock_behind_does_not_make_an_occurrence_come_twice() -> None:
             return super().__call__() - timedelta(seconds=0.3 if runs.infos else 0)
 
     clock = Jumpy(NOON - timedelta(seconds=0.1))
-    await listen(TimerListener("t", Schedule("0 0 12 * * *"), runs, clock=clock), 0.6)
+    await listen(TimerListener(Schedule("0 0 12 * * *"), runs, clock=clock), 0.6)
     assert len(runs.infos) == 1
 
 
@@ -193,6 +139,6 @@ async def test_a_run_that_has_begun_is_finished_at_the_stop() -> None:
         await asyncio.sleep(0.2)
         finished = True
 
-    listener = TimerListener("t", Schedule("0 0 0 1 1 *"), work, run_on_startup=True, clock=Clock(NOON))
+    listener = TimerListener(Schedule("* * * * * *"), work, clock=Clock(NOON - timedelta(seconds=0.01)))
     await listen(listener, 0.05)
     assert finished
