@@ -110,8 +110,9 @@ class Listing:
                 ("upsert", {"PartitionKey": sort.value, "RowKey": name, "entries": text})
                 for name, text in written.items()
             ]
-            # Who moved from one leaf to another is in both until the end, never in none.
-            steps += [("delete", {"PartitionKey": sort.value, "RowKey": name}) for name in deleted]
+            # In this order whoever moves from one leaf to another is found at every moment: a leaf goes only
+            # when no other one that goes as well lies between it and the one that has its entries now.
+            steps += [("delete", {"PartitionKey": sort.value, "RowKey": name}) for name in reversed(deleted)]
             for group in batched(steps, _TOGETHER, strict=False):
                 await self._table.transact(group)
             changed += len(steps)
