@@ -101,16 +101,19 @@ def explain(appointments: Iterable[Appointment], now: datetime, rules: PresenceR
     )
 
 
-def name(appointment: Appointment, now: datetime, rules: PresenceRules) -> str:
-    """What an administrator may read of an appointment: its title, unless that is hidden, and its time."""
+def call(appointment: Appointment, rules: PresenceRules) -> str:
+    """What an administrator may read of an appointment: its title in quotes, unless that is hidden."""
     if appointment.sensitivity is not Sensitivity.NORMAL:
-        called = "a private appointment"
-    elif is_hidden(appointment, rules):
-        called = "an appointment whose subject is not shown"
-    elif title := clean(appointment.subject):
-        called = f"‘{title}’"
-    else:
-        called = "an appointment without a subject"
+        return "a private appointment"
+    if is_hidden(appointment, rules):
+        return "an appointment whose subject is not shown"
+    title = clean(appointment.subject)
+    return f"‘{title}’" if title else "an appointment without a subject"
+
+
+def name(appointment: Appointment, now: datetime, rules: PresenceRules) -> str:
+    """What an administrator may read of an appointment, and its time."""
+    called = call(appointment, rules)
     if appointment.all_day:
         first = _write(appointment.start, now, rules, whole_day=True)
         return f"{called} (all day, {first} to {_write(appointment.end, now, rules, whole_day=True)})"

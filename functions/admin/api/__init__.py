@@ -1,5 +1,5 @@
 """The API, a file for each subject; ``/api/admin/v1/openapi.json`` describes it."""
 
-from functions.admin.api import actions, description, identity
+from functions.admin.api import actions, description, identity, user
 
-ROUTERS = (identity.router, actions.router, description.router)
+ROUTERS = (identity.router, actions.router, user.router, description.router)

@@ -1,6 +1,6 @@
 """The pages, a file each. A new one is added to both lists."""
 
-from functions.admin.pages import actions, entrance, status
+from functions.admin.pages import actions, entrance, status, user
 from functions.admin.rendering import Destination
 
 NAVIGATION = (
@@ -8,4 +8,4 @@ NAVIGATION = (
     Destination("/actions", "Actions"),
 )
 
-ROUTERS = (entrance.router, status.router, actions.router)
+ROUTERS = (entrance.router, status.router, actions.router, user.router)

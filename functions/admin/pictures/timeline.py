@@ -35,13 +35,17 @@ _CHARACTER = 6.6
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """An appointment: its lane, when (aware), what may be read of it, and when it is the one that shows."""
+    """An appointment: its lane, when (aware), what may be read of it, and when it is the one that shows.
+
+    ``detail`` stands in its tooltip in place of the title.
+    """
 
     lane: str
     start: datetime
     end: datetime
     title: str
     shows: tuple[tuple[datetime, datetime], ...] = ()
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ def _draw_bar(bar: Bar, scale: _Scale, y: float) -> str:
     place = max(spans, key=lambda span: span[1], default=(left, width))
     return element(
         "g",
-        element("title", text_of(bar.title)),
+        element("title", text_of(bar.detail or bar.title)),
         element(
             "rect",
             x=left,

@@ -1,0 +1,188 @@
+"""One user."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from functions.admin.api.conventions import BASE, problems
+from functions.admin.context import Calendar, Now, Recording
+from functions.admin.pages.user import find_user
+from functions.admin.portrait import Portrait, Viewer, portray
+from functions.admin.problems import FieldFault, Problem
+from shared.model import CalendarUser
+from shared.presence import FieldError
+
+router = APIRouter(prefix=BASE, tags=["users"])
+
+
+class Note(BaseModel):
+    """A presence and the instant from which it holds."""
+
+    at: datetime
+    activity: str = Field(examples=["busy"])
+    note: str = Field(examples=["Review until 10:30 #busy #len:6:6 #until:1503304200000"])
+    sentence: str = Field(description="As the viewer reads it.", examples=["Review until 10:30"])
+
+
+class Reason(BaseModel):
+    """Why something shows for a time, or why an appointment doesn't."""
+
+    start: datetime
+    end: datetime | None
+    activity: str = Field(examples=["busy"])
+    sentences: list[str]
+
+
+class LastFailure(BaseModel):
+    """Why the calendar can't be synchronised."""
+
+    code: str = Field(examples=["ErrorAccessDenied"])
+    text: str
+    since: datetime
+    attempts: int
+    retry_at: datetime | None
+
+
+class OnPbx(BaseModel):
+    """What the PBX has acknowledged last, and why it refused the next."""
+
+    activity: str
+    note: str
+    at: datetime | None
+    error: str
+
+
+class OneUser(BaseModel):
+    """What is known of a user. ``notes`` begins with the one that holds now."""
+
+    guid: str
+    user_name: str = Field(examples=["anna"])
+    common_name: str
+    display_name: str
+    candidates: list[str] = Field(description="Addresses under which Exchange may know the user.")
+    excluded: bool
+    leaving: bool
+    mailbox: str
+    mailbox_state: str = Field(examples=["found"])
+    subscribed_since: datetime | None
+    last_sign: datetime | None
+    read_requested_at: datetime | None
+    read_at: datetime | None
+    read_until: datetime | None
+    failure: LastFailure | None
+    on_pbx: OnPbx | None
+    notes: list[Note]
+    reasons: list[Reason]
+    omitted: list[str] = Field(description="Why appointments never show.")
+
+
+class Exclusion(BaseModel):
+    """Whether a user is kept out."""
+
+    excluded: bool
+
+
+@router.get("/users/{guid}", responses=problems(404, 422))
+async def show(
+    guid: str,
+    calendar: Calendar,
+    now: Now,
+    language: str = Query("", description="Of whoever reads the sentences; empty: that of the notes."),
+    timezone: str = Query("", description="Of whoever reads the sentences, an IANA name."),
+) -> OneUser:
+    """What shows, what follows, and why; the mailbox, the subscription, and what is wrong."""
+    user = await find_user(calendar, guid)
+    rules = (await calendar.configuration()).presence.rules
+    agenda = await calendar.agendas.get(guid)
+    published = await calendar.outbox.published(guid)
+    portrait = None
+    if agenda is not None:
+        viewer = Viewer(language or rules.language, timezone or rules.timezone)
+        try:
+            portrait = portray(agenda, now, rules, viewer, user.user.sip)
+        except FieldError as error:
+            faults = [FieldFault(*each) for each in error.faults]
+            raise Problem(422, "The request does not fit.", errors=faults) from error
+    on_pbx = published and OnPbx(
+        activity=published.activity or "available",
+        note=published.note,
+        at=published.at,
+        error=published.error,
+    )
+    return _write(user, portrait).model_copy(
+        update={
+            "read_at": agenda.read_at if agenda else None,
+            "read_until": agenda.window_end if agenda else None,
+            "on_pbx": on_pbx,
+        }
+    )
+
+
+@router.post("/users/{guid}/read", status_code=202, responses=problems(404, 409))
+async def read(guid: str, calendar: Calendar, record: Recording) -> None:
+    """Have the calendar read now."""
+    user = await find_user(calendar, guid)
+    if not await calendar.actions().read_again(guid):
+        raise Problem(409, "An excluded user's calendar is not read. Include the user first.")
+    await record("had a calendar read", user.user.sip)
+
+
+@router.put("/users/{guid}/excluded", status_code=204, responses=problems(404, 422))
+async def exclude(guid: str, wish: Exclusion, calendar: Calendar, record: Recording) -> None:
+    """Keep the user out, or let them in again."""
+    user = await find_user(calendar, guid)
+    await calendar.actions().exclude(guid, wish.excluded)
+    await record("excluded a user" if wish.excluded else "included a user", user.user.sip)
+
+
+@router.post("/users/{guid}/clear", status_code=202, responses=problems(404))
+async def clear(guid: str, calendar: Calendar, record: Recording) -> None:
+    """Clear the presence until the calendar is read the next time."""
+    user = await find_user(calendar, guid)
+    await calendar.actions().clear(guid)
+    await record("cleared a presence", user.user.sip)
+
+
+def _write(user: CalendarUser, portrait: Portrait | None) -> OneUser:
+    failure = user.failure
+    return OneUser(
+        guid=user.user.guid,
+        user_name=user.user.sip,
+        common_name=user.user.common_name,
+        display_name=user.user.display_name,
+        candidates=list(user.candidates),
+        excluded=user.excluded,
+        leaving=user.leaving,
+        mailbox=user.mailbox,
+        mailbox_state=user.mailbox_state.value,
+        subscribed_since=user.subscription.since if user.subscription else None,
+        last_sign=user.subscription.last_sign if user.subscription else None,
+        read_requested_at=user.read_requested_at,
+        read_at=None,
+        read_until=None,
+        failure=LastFailure(**asdict(failure)) if failure else None,
+        on_pbx=None,
+        notes=[
+            Note(
+                at=told.at,
+                activity=told.presence.activity.value,
+                note=told.presence.note,
+                sentence=told.sentence,
+            )
+            for told in (portrait.told if portrait else ())
+        ],
+        reasons=[
+            Reason(
+                start=episode.start,
+                end=episode.end,
+                activity=episode.activity.value,
+                sentences=[sentence.text for sentence in episode.sentences],
+            )
+            for episode in (portrait.explanation.episodes if portrait else ())
+        ],
+        omitted=[sentence.text for sentence in (portrait.explanation.omitted if portrait else ())],
+    )

@@ -1,0 +1,114 @@
+"""One user: what shows and why, the mailbox, what is wrong, and what can be done about it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+from markupsafe import Markup
+
+from functions.admin.context import Calendar, Now, Pages, Recording
+from functions.admin.portrait import Viewer, portray
+from functions.admin.problems import FieldFault, Problem
+from functions.services import Services
+from shared.model import CalendarUser
+from shared.presence import FieldError, languages
+
+router = APIRouter(include_in_schema=False)
+
+_GUID = re.compile(r"[0-9a-f]{32}")
+_DONE = {
+    "read": "The calendar is being read; load the page again in a few seconds.",
+    "excluded": "The user is excluded: the presence is cleared and the calendar forgotten.",
+    "included": "The user is included again; the calendar is being read.",
+    "cleared": "The presence is cleared until the calendar is read the next time.",
+}
+
+
+async def find_user(calendar: Services, guid: str) -> CalendarUser:
+    """The user, or a 404. Raises Problem."""
+    user = await calendar.users.get(guid) if _GUID.fullmatch(guid) else None
+    if user is None:
+        raise Problem(404, "There is no such user.")
+    return user
+
+
+@router.get("/users/{guid}")
+async def show(
+    request: Request,
+    guid: str,
+    pages: Pages,
+    calendar: Calendar,
+    now: Now,
+    language: str = "",
+    timezone: str = "",
+    done: str = "",
+) -> Response:
+    """Everything that is known. ``language`` and ``timezone`` are those of whoever looks at the note."""
+    user = await find_user(calendar, guid)
+    rules = (await calendar.configuration()).presence.rules
+    agenda = await calendar.agendas.get(guid)
+    published = await calendar.outbox.published(guid)
+    viewer = Viewer(language or rules.language, timezone or rules.timezone)
+    faults: dict[str, FieldFault] = {}
+    portrait = None
+    who = user.user.display_name or user.user.common_name or user.user.sip
+    if agenda is not None:
+        try:
+            portrait = portray(agenda, now, rules, viewer, who)
+        except FieldError as error:
+            faults = {each.field: FieldFault(*each) for each in error.faults}
+            portrait = portray(agenda, now, rules, Viewer(rules.language, rules.timezone), who)
+    return await pages.page(
+        request,
+        "user.html",
+        status=422 if faults else 200,
+        user=user,
+        name=who,
+        agenda=agenda,
+        published=published,
+        portrait=portrait,
+        picture=Markup(portrait.picture) if portrait else "",  # noqa: S704 - escaped where it is drawn
+        viewer=viewer,
+        faults=faults,
+        languages=[(each.code, each.name) for each in languages.values()],
+        timezones=sorted(available_timezones()),
+        done=_DONE.get(done, ""),
+    )
+
+
+@router.post("/users/{guid}/read")
+async def read(guid: str, calendar: Calendar, record: Recording) -> Response:
+    """Have the calendar read now."""
+    user = await find_user(calendar, guid)
+    if not await calendar.actions().read_again(guid):
+        raise Problem(409, "An excluded user's calendar is not read. Include the user first.")
+    await record("had a calendar read", user.user.sip)
+    return _back(guid, "read")
+
+
+@router.post("/users/{guid}/excluded")
+async def exclude(
+    guid: str, calendar: Calendar, record: Recording, excluded: Annotated[bool, Form()]
+) -> Response:
+    """Keep the user out, or let them in again."""
+    user = await find_user(calendar, guid)
+    await calendar.actions().exclude(guid, excluded)
+    await record("excluded a user" if excluded else "included a user", user.user.sip)
+    return _back(guid, "excluded" if excluded else "included")
+
+
+@router.post("/users/{guid}/clear")
+async def clear(guid: str, calendar: Calendar, record: Recording) -> Response:
+    """Clear the presence."""
+    user = await find_user(calendar, guid)
+    await calendar.actions().clear(guid)
+    await record("cleared a presence", user.user.sip)
+    return _back(guid, "cleared")
+
+
+def _back(guid: str, done: str) -> Response:
+    return RedirectResponse(f"/users/{guid}?done={done}", 303)
