@@ -24,6 +24,8 @@ from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from shared.environment import Environment
 from shared.errors import StateConflict
+from shared.state.limits import TRANSACTION_LIMIT as TRANSACTION_LIMIT
+from shared.state.limits import Entity, check_entity, check_transaction
 
 TABLES = (
     "config",
@@ -46,9 +48,6 @@ QUEUES = ("sync", "publish", "subscribe", "directory", "checks", "configure", "o
 CONTENTS = frozenset({*(f"table {name}" for name in TABLES), *(f"queue {name}" for name in QUEUES)})
 """What this version needs of the storage account."""
 
-TRANSACTION_LIMIT = 100
-"""Operations in one transaction: the service's limit, which the emulator does not enforce."""
-
 _FEW = 4
 """Records that are read one by one; more are looked for by a range of keys."""
 
@@ -61,14 +60,15 @@ _SPARSE = 8
 _LONGEST_DELAY = 6 * 24 * 3600
 """Seconds a message may be hidden; it lives seven days."""
 
-Entity = Mapping[str, Any]
-
 Operation = tuple[str, Entity] | tuple[str, Entity, Mapping[str, Any]]
 """One step of a transaction: *create*, *upsert*, *update* or *delete*, a record, conditions."""
 
 
 class Table:
-    """One table, with the few operations the stores need. Properties are strings, numbers and booleans."""
+    """One table, with the few operations the stores need. Properties are strings, numbers and booleans.
+
+    What the service would refuse for its size or its keys raises ValueError, also over the emulator.
+    """
 
     def __init__(self, client: TableClient) -> None:
         self._client = client
@@ -86,6 +86,7 @@ class Table:
         Raises:
             StateConflict: there is one already.
         """
+        check_entity(entity)
         try:
             return str((await self._client.create_entity(dict(entity)))["etag"])
         except ResourceExistsError as error:
@@ -97,6 +98,7 @@ class Table:
         Raises:
             StateConflict: it was changed or removed meanwhile.
         """
+        check_entity(entity)
         try:
             answer = await self._client.update_entity(
                 dict(entity),
@@ -110,6 +112,7 @@ class Table:
 
     async def put(self, entity: Entity) -> None:
         """Add the record, or set these properties of it."""
+        check_entity(entity)
         await self._client.upsert_entity(dict(entity), mode=UpdateMode.MERGE)
 
     async def merge(self, entity: Entity, etag: str = "") -> None:
@@ -118,10 +121,14 @@ class Table:
         Raises:
             StateConflict: it was removed (or changed).
         """
+        check_entity(entity)
         condition = MatchConditions.IfNotModified if etag else None
         try:
             await self._client.update_entity(
-                dict(entity), mode=UpdateMode.MERGE, etag=etag or None, match_condition=condition
+                dict(entity),
+                mode=UpdateMode.MERGE,
+                etag=etag or None,
+                match_condition=condition,
             )
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             raise StateConflict("The record was changed or removed meanwhile.") from error
@@ -191,10 +198,7 @@ class Table:
         Raises:
             StateConflict: a record was changed, added or removed meanwhile.
         """
-        if len(operations) > TRANSACTION_LIMIT:
-            raise ValueError(
-                f"{len(operations)} operations in a transaction, the limit is {TRANSACTION_LIMIT}"
-            )
+        check_transaction([operation[1] for operation in operations])
         try:
             return await self._client.submit_transaction(operations)
         except TableTransactionError as error:
