@@ -10,6 +10,7 @@ from functions.services import now, services
 from shared.errors import ExchangeError
 from shared.ews.notifications import parse_notifications
 from shared.ews.requests import notification_result
+from shared.pseudonym import pseudonym
 from shared.sync.checking import check_of
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ async def notification(request: func.HttpRequest) -> func.HttpResponse:
     try:
         notifications = parse_notifications(body)
     except ExchangeError as error:
-        _log.warning("unreadable notification", extra={"user": guid, "code": error.code})
+        _log.warning("unreadable notification", extra={"user": pseudonym(guid), "code": error.code})
         calendar.metrics.count("notifications_refused")
         return func.HttpResponse(status_code=400)
     if (check := check_of(guid)) is not None:

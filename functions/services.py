@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from weakref import WeakKeyDictionary
 
+from functions import telemetry
 from functions.exchange import ExchangeTransport, delegated_tokens, find_exchange, open_transport, source_at
 from shared.auth.delegated import DelegatedTokens
 from shared.cipher import Cipher
@@ -45,7 +46,7 @@ from shared.state.leases import Leases
 from shared.state.listing import Listing
 from shared.state.locations import LocationStore
 from shared.state.outbox import Outbox
-from shared.state.queues import QueueWatch, WorkQueues
+from shared.state.queues import QueueWatch, Work, WorkQueues
 from shared.state.recordings import RecordingStore
 from shared.state.storage import Storage
 from shared.state.tokens import TokenStore
@@ -124,10 +125,11 @@ class Services:
         self.budget = Budget(self.storage)
         self.health = Health(self.storage)
         self.counters = CounterStore(self.storage)
-        self.metrics = Metrics(self.counters, secrets.token_hex(8))
+        self.instruments = telemetry.instruments()
+        self.metrics = Metrics(self.counters, secrets.token_hex(8), self.instruments)
         self.recordings = RecordingStore(self.storage)
         self.audit = AuditStore(self.storage)
-        self.queues = WorkQueues(self.storage)
+        self.queues = WorkQueues(self.storage, telemetry.traceparent)
         self.waiting = QueueWatch(self.storage)
         self.overdue = Overdue(self.health, self.leases, self.queues, now)
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
@@ -235,14 +237,15 @@ class Services:
         return Checker(self.checks, self.queues.check, self._divide, now)
 
     @asynccontextmanager
-    async def execution(self, function: str) -> AsyncIterator[None]:
-        """Measure an execution of a function.
+    async def execution(self, function: str, work: Work | None = None) -> AsyncIterator[None]:
+        """Measure an execution of a function, and trace it to where its message came from.
 
         At its end the counters are written and overdue timers are looked for, where it is time.
         """
         began = monotonic()
         try:
-            yield
+            with telemetry.span(function, work):
+                yield
         finally:
             self.metrics.observe(function, monotonic() - began)
             await self.catch_up()

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import azure.functions as func
 
+from functions import telemetry
 from functions.services import now, services
 from shared.settings import Detection
 from shared.state.queues import Work
@@ -71,6 +72,7 @@ async def _upkeep() -> None:
         if polls:
             every = timedelta(minutes=exchange.poll_minutes)
             calendar.metrics.count("polled", await calendar.polling().run(every))
+        telemetry.report(await calendar.status().collect(configuration), calendar.instruments)
 
 
 @blueprint.timer_trigger("timer", schedule="0 7 * * * *", use_monitor=True)

@@ -28,7 +28,7 @@ async def sync(message: func.QueueMessage) -> None:
     work = Work.parse(message.get_body().decode())
     if configuration.missing():
         return
-    async with calendar.execution("sync"):
+    async with calendar.execution("sync", work):
         reader = calendar.reader(configuration.exchange)
         readings = await reader.read(work.users, work.reason, configuration.presence.rules)
         calendar.metrics.count("reads", readings.calendars)
@@ -44,7 +44,7 @@ async def subscribe(message: func.QueueMessage) -> None:
     work = Work.parse(message.get_body().decode())
     if configuration.missing():
         return
-    async with calendar.execution("subscribe"):
+    async with calendar.execution("subscribe", work):
         subscriber = calendar.subscriber(configuration.exchange)
         polls = configuration.exchange.detection is Detection.POLL
         subscribed = await subscriber.subscribe(work.users, work.reason, poll=polls)
@@ -61,7 +61,7 @@ async def publish(message: func.QueueMessage) -> None:
     work = Work.parse(message.get_body().decode())
     if configuration.pbx.missing():
         return
-    async with calendar.execution("publish"):
+    async with calendar.execution("publish", work):
         told = await calendar.publisher(configuration.pbx).publish(work.users)
         calendar.metrics.count("presences", told.presences)
         calendar.metrics.count("presences_refused", told.refused)

@@ -108,12 +108,20 @@ class CounterSink(Protocol):
         """Keep the totals of a process in an hour, in place of those that were kept."""
 
 
+class Instruments(Protocol):
+    """Where every count and duration is told of at once, besides."""
+
+    def count(self, name: str, n: int) -> None: ...
+    def observe(self, name: str, seconds: float) -> None: ...
+
+
 class Metrics:
     """Counts for one process. ``process`` tells it from all others, also those before it."""
 
-    def __init__(self, sink: CounterSink, process: str) -> None:
+    def __init__(self, sink: CounterSink, process: str, also: Instruments | None = None) -> None:
         self._sink = sink
         self._process = process
+        self._also = also
         self._pending = Tally()
         self._written = Tally()
         self._hour: datetime | None = None
@@ -125,12 +133,16 @@ class Metrics:
         COUNTERS[name]
         if n:
             self._pending.counts[name] += n
+            if self._also is not None:
+                self._also.count(name, n)
 
     def observe(self, name: str, seconds: float) -> None:
         """Note how long one of `DURATIONS` took. Raises KeyError for another name."""
         DURATIONS[name]
         before = self._pending.durations.get(name, Duration())
         self._pending.durations[name] = before + Duration(1, seconds, seconds)
+        if self._also is not None:
+            self._also.observe(name, seconds)
 
     async def flush(self, now: datetime) -> None:
         """Write the totals of the hour, if something was counted and the last time is long enough ago.

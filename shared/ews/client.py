@@ -6,7 +6,6 @@ logged as hashes; subjects, addresses and bodies never are.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from shared.ews.names import Match, parse_matches
 from shared.ews.notifications import Subscription, parse_subscription
 from shared.ews.transport import Transport
 from shared.model import Appointment
+from shared.pseudonym import pseudonym
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +52,6 @@ class Reading:
     unknown: int
     server_version: str | None
     sources: Mapping[str, Source]
-
-
-def hashed(mailbox: str) -> str:
-    """What a log line may say of a mailbox."""
-    return hashlib.sha256(mailbox.strip().casefold().encode()).hexdigest()[:12]
 
 
 def checked_url(url: str, *, allow_plain_http: bool = False) -> str:
@@ -121,7 +116,7 @@ class ExchangeClient:
             unknown += found.unknown
         agenda = agenda_of(items)
         if unknown or skipped:
-            facts = {"mailbox": hashed(mailbox), "skipped": skipped, "unknown": unknown}
+            facts = {"mailbox": pseudonym(mailbox), "skipped": skipped, "unknown": unknown}
             _log.warning("items left out or with unknown values", extra=facts)
         return Reading(
             tuple(item.appointment for item in agenda),
@@ -157,7 +152,7 @@ class ExchangeClient:
         }
         if impersonate is not None:
             headers["x-anchormailbox"] = impersonate
-        facts = {"operation": operation, "mailbox": hashed(impersonate or "")}
+        facts = {"operation": operation, "mailbox": pseudonym(impersonate or "")}
         try:
             answer = await self._transport.post(self._url, headers, body)
             if answer.status != 200:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import batched
@@ -15,10 +15,11 @@ from shared.sync.interfaces import GROUP, QueueLength
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a message asks for: these users, and why."""
+    """What a message asks for: these users, and why. ``traceparent`` is its place in a trace, or empty."""
 
     users: tuple[str, ...]
     reason: str
+    traceparent: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Work:
@@ -31,18 +32,20 @@ class Work:
         users = body.get("users") if isinstance(body, dict) else None
         if not isinstance(users, list) or not all(isinstance(guid, str) and guid for guid in users):
             raise ValueError("users: is no list of guids")
-        return cls(tuple(users), str(body.get("reason", "")))
+        return cls(tuple(users), str(body.get("reason", "")), str(body.get("traceparent", "")))
 
     def text(self) -> str:
         """The message as it is sent."""
-        return json.dumps({"users": self.users, "reason": self.reason})
+        trace = {"traceparent": self.traceparent} if self.traceparent else {}
+        return json.dumps({"users": self.users, "reason": self.reason} | trace)
 
 
 class WorkQueues:
-    """Asks for work to be done soon, or after a while."""
+    """Asks for work to be done soon, or after a while. ``trace`` tells the present place in a trace."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, trace: Callable[[], str] = str) -> None:
         self._storage = storage
+        self._trace = trace
 
     async def read(self, users: Iterable[str], reason: str, delay: timedelta = timedelta()) -> None:
         """Have these users' calendars read."""
@@ -54,15 +57,15 @@ class WorkQueues:
 
     async def publish(self, reason: str, users: Sequence[str] = (), delay: timedelta = timedelta()) -> None:
         """Have the PBX told what waits in the outbox for these users, or for everybody."""
-        await self._storage.send("publish", Work(tuple(users), reason).text(), delay=delay)
+        await self._storage.send("publish", Work(tuple(users), reason, self._trace()).text(), delay=delay)
 
     async def replicate(self, reason: str) -> None:
         """Have the PBX's users replicated."""
-        await self._storage.send("directory", Work((), reason).text())
+        await self._storage.send("directory", Work((), reason, self._trace()).text())
 
     async def configure(self, reason: str, delay: timedelta = timedelta()) -> None:
         """Have the configuration applied."""
-        await self._storage.send("configure", Work((), reason).text(), delay=delay)
+        await self._storage.send("configure", Work((), reason, self._trace()).text(), delay=delay)
 
     async def check(self, identity: str) -> None:
         """Have a test of the connection carried out."""
@@ -70,11 +73,11 @@ class WorkQueues:
 
     async def catch_up(self, task: str) -> None:
         """Have a timer's work done that is overdue."""
-        await self._storage.send("overdue", Work((), task).text())
+        await self._storage.send("overdue", Work((), task, self._trace()).text())
 
     async def _send(self, queue: str, users: Iterable[str], reason: str, delay: timedelta) -> None:
         for group in batched(users, GROUP, strict=False):
-            await self._storage.send(queue, Work(group, reason).text(), delay=delay)
+            await self._storage.send(queue, Work(group, reason, self._trace()).text(), delay=delay)
 
 
 class QueueWatch:

@@ -14,6 +14,7 @@ from typing import Protocol
 from shared.errors import StateConflict
 from shared.model import CalendarUser, MailboxState
 from shared.presence import PresenceRules, redact
+from shared.pseudonym import pseudonym
 from shared.settings import Configuration
 from shared.sync.changes import (
     PER_USER,
@@ -289,7 +290,7 @@ class Applier:
                 return _Wish.NOTHING  # who has left
             except Exception as error:
                 # One user's record must not stop the others'; a fresh reading mends an agenda.
-                _log.error("user failed", extra={"user": user.user.guid}, exc_info=error)
+                _log.error("user failed", extra={"user": pseudonym(user.user.guid)}, exc_info=error)
                 return _Wish.READ
 
         for group in batched(users, _SIDE_BY_SIDE, strict=False):

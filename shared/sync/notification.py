@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from shared.errors import StateConflict
 from shared.ews.notifications import Notification
 from shared.model import CalendarUser
+from shared.pseudonym import pseudonym
 from shared.sync.interfaces import Clock, Users, WorkQueues
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,9 @@ class Receiver:
                 if not _is_current(user, notification, now):
                     keep = False
                 elif notification.error is not None:
-                    _log.warning("subscription ended", extra={"user": guid, "code": notification.error})
+                    _log.warning(
+                        "subscription ended", extra={"user": pseudonym(guid), "code": notification.error}
+                    )
                     await self.users.set_subscription(guid, None)
                     await self.queues.subscribe([guid], "subscription ended")
                     keep = False

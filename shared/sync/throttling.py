@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from shared.errors import CalendarError, ExchangeUnavailable, StateConflict
 from shared.model import CalendarUser, Failure
+from shared.pseudonym import pseudonym
 from shared.sync.interfaces import Budget, Clock, Grant, Health, Pause, Users
 from shared.sync.trouble import add_failure, find_pause
 
@@ -151,14 +152,14 @@ class Throttle:
             if before is not None:
                 await store(guid, None)
         except StateConflict:
-            _log.info("user left meanwhile", extra={"user": guid})
+            _log.info("user left meanwhile", extra={"user": pseudonym(guid)})
 
     def _failure(self, user: CalendarUser, before: Failure | None, error: Exception) -> Failure:
         now = self.clock()
         attempts = before.attempts + 1 if before else 1
         since = before.since if before else now
         if not isinstance(error, CalendarError):
-            _log.error("user failed", extra={"user": user.user.guid}, exc_info=error)
+            _log.error("user failed", extra={"user": pseudonym(user.user.guid)}, exc_info=error)
             return Failure(
                 type(error).__name__,
                 "An error in this software; see the log.",
@@ -167,7 +168,7 @@ class Throttle:
                 now + _BROKEN,
             )
         code = getattr(error, "code", type(error).__name__)
-        _log.warning("user failed", extra={"user": user.user.guid, "code": code})
+        _log.warning("user failed", extra={"user": pseudonym(user.user.guid), "code": code})
         retry_at = now + find_pause(error, attempts) if error.retry_after is not None else None
         return Failure(code, str(error), since, attempts, retry_at)
 

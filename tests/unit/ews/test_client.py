@@ -15,10 +15,11 @@ from shared.errors import (
     SettingsError,
     SignInRefused,
 )
-from shared.ews.client import ExchangeClient, Source, checked_url, hashed
+from shared.ews.client import ExchangeClient, Source, checked_url
 from shared.ews.names import Match
 from shared.ews.notifications import Subscription
 from shared.ews.transport import Answer
+from shared.pseudonym import pseudonym
 from tests.unit.ews import messages
 
 URL = "https://mail.example.com/EWS/Exchange.asmx"
@@ -225,11 +226,11 @@ async def test_logs_neither_addresses_nor_subjects(caplog: pytest.LogCaptureFixt
     logged = [record.__dict__ for record in caplog.records if record.name == "shared.ews.client"]
     assert len(logged) == 4
     assert all("anna" not in str(record).lower() and "Secret" not in str(record) for record in logged)
-    assert {record["mailbox"] for record in logged} == {hashed("anna@example.com")}
+    assert {record["mailbox"] for record in logged} == {pseudonym("anna@example.com")}
 
 
 def test_a_hash_is_the_same_however_the_address_is_written() -> None:
-    assert hashed(" Anna@Example.com") == hashed("anna@example.com") != hashed("ann@example.com")
+    assert pseudonym(" Anna@Example.com") == pseudonym("anna@example.com") != pseudonym("ann@example.com")
 
 
 @pytest.mark.parametrize(
