@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPMethod
 from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
 from weakref import WeakKeyDictionary
 
 import azure.functions as func
@@ -24,6 +25,11 @@ _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary(
 )
 async def administration(request: func.HttpRequest) -> func.HttpResponse:
     """Whatever no other function has a route for; who may have what is decided in there."""
+    try:
+        # The middleware decodes the path, and would fail.
+        unquote_to_bytes(urlsplit(request.url).path).decode()
+    except ValueError:
+        return func.HttpResponse(status_code=400)
     loop = asyncio.get_running_loop()
     if loop not in _of_loop:
         calendar = await services()

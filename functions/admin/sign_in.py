@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 
 import msal  # type: ignore[import-untyped]
@@ -41,24 +42,20 @@ class SignIn:
         self._administration = administration
         self._authority = f"{base}/{administration.tenant_id}"
         self._redirect_uri = redirect_uri
-        self._wire = Wire(base, tls)
+        self._base = base
+        self._tls = tls
         self._identity = identity
-        self._cache = msal.SerializableTokenCache()
-        self._application: Any = None
-        self._one = asyncio.Lock()
 
     async def begin(self, *, choose: bool = False) -> dict[str, Any]:
         """A flow to be kept by the browser; its ``auth_uri`` is where to send it. Raises SignInFailed.
 
         With ``choose`` Entra ID asks which account, even if only one is signed in.
         """
-        async with self._one:
-            return await _in_thread(lambda: self._begin("select_account" if choose else None))
+        return await _in_thread(lambda: self._begin("select_account" if choose else None))
 
     async def complete(self, flow: Mapping[str, Any], answer: Mapping[str, str]) -> Administrator:
         """Who has signed in. Raises SignInFailed, also for somebody who is no administrator."""
-        async with self._one:
-            result = await _in_thread(lambda: self._redeem(dict(flow), dict(answer)))
+        result = await _in_thread(lambda: self._redeem(dict(flow), dict(answer)))
         if "id_token_claims" not in result:
             code = next(iter(result.get("error_codes") or []), "")
             reason = f"AADSTS{code}" if code else str(result.get("error", ""))[:80]
@@ -77,40 +74,40 @@ class SignIn:
         return Administrator(str(claims["oid"]), name)
 
     def _begin(self, prompt: str | None) -> dict[str, Any]:
-        flow: dict[str, Any] = self._open().initiate_auth_code_flow(
-            [],
-            redirect_uri=self._redirect_uri,
-            prompt=prompt,
-            # Keeps the code out of addresses, and with them out of logs.
-            response_mode="form_post",
-        )
+        with self._application() as application:
+            flow: dict[str, Any] = application.initiate_auth_code_flow(
+                [],
+                redirect_uri=self._redirect_uri,
+                prompt=prompt,
+                # Keeps the code out of addresses, and with them out of logs.
+                response_mode="form_post",
+            )
         return flow
 
     def _redeem(self, flow: dict[str, Any], answer: dict[str, str]) -> dict[str, Any]:
-        try:
-            result: dict[str, Any] = self._open().acquire_token_by_auth_code_flow(flow, answer)
-        except (ValueError, RuntimeError):
-            # MSAL's word for a wrong state or nonce; it quotes them.
-            raise SignInFailed(
-                400, "You are not signed in", "The answer is not for this sign-in. Begin it again."
-            ) from None
-        finally:
-            self._cache.deserialize("")
+        with self._application() as application:
+            try:
+                result: dict[str, Any] = application.acquire_token_by_auth_code_flow(flow, answer)
+            except (ValueError, RuntimeError):
+                # MSAL's word for a wrong state or nonce; it quotes them.
+                raise SignInFailed(
+                    400, "You are not signed in", "The answer is not for this sign-in. Begin it again."
+                ) from None
         return result
 
-    def _open(self) -> Any:
-        if self._application is None:
-            self._application = msal.ConfidentialClientApplication(
+    @contextmanager
+    def _application(self) -> Iterator[Any]:
+        """For one sign-in only: whoever it is, their tokens are forgotten with it."""
+        with closing(Wire(self._base, self._tls)) as wire:
+            yield msal.ConfidentialClientApplication(
                 self._administration.client_id,
                 client_credential=credential(self._administration.client_secret, self._identity),
                 authority=self._authority,
                 # The authority is known; MSAL would ask the worldwide cloud about it.
                 instance_discovery=False,
-                http_client=self._wire,
-                token_cache=self._cache,
+                http_client=wire,
                 exclude_scopes=["offline_access"],
             )
-        return self._application
 
 
 def credential(secret: str, identity: str) -> str | dict[str, Callable[[], str]]:

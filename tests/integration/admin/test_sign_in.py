@@ -162,7 +162,7 @@ async def test_activity_prolongs_a_session_but_a_page_that_refreshes_itself_does
     assert "set-cookie" not in (await ask(running, young)).headers
 
 
-@pytest.mark.parametrize("place", [0, 20, 60, -1])
+@pytest.mark.parametrize("place", [0, 20, 60, -2])
 async def test_a_tampered_cookie_is_worth_nothing(running: Running, place: int) -> None:
     value = cookie(running, began=timedelta(), seen=timedelta())
     at = place % len(value)

@@ -98,7 +98,7 @@ async def test_a_token_of_another_issuer_with_the_same_name_is_refused(running: 
 
 async def test_a_token_that_signs_itself_is_refused(running: Running) -> None:
     """No algorithm at all, or the public key taken for a shared secret."""
-    unsigned = jwt.encode(running.claims(), None, "none", {"kid": running.entra.key._id})
+    unsigned = jwt.encode(running.claims(), "", "none", {"kid": running.entra.key._id})
     assert (await me(running, unsigned)).status_code == 401
     kid = running.entra.key._id
     shared = jwt.encode(running.claims(), "k" * 64, "HS256", {"kid": kid})

@@ -258,3 +258,30 @@ async def test_who_signs_in_anew_has_proved_what_was_required(
     entra.account.mfa = True
     token = (await signed_in(client))["refresh_token"]
     assert (await client.refresh(token, scope=DELEGATED)).status_code == 200
+
+
+async def test_an_application_gets_a_token_for_another_with_the_roles_it_has_there(
+    client: OauthClient, entra: EntraSimulator
+) -> None:
+    page = Application(entra.directory.tenants[0].id)
+    entra.directory.applications.append(page)
+    entra.application.app_roles[page.client_id] = ["Calendar.Admin"]
+    answer = await client.ask(scope=f"api://{page.client_id}/.default")
+    claims = entra.verify(answer.json()["access_token"], page.client_id)
+    assert (claims["roles"], claims["azp"], claims["ver"]) == (
+        ["Calendar.Admin"],
+        entra.application.client_id,
+        "2.0",
+    )
+    unknown = await client.ask(scope="api://nothing/.default")
+    assert unknown.json()["error_codes"] == [500011]
+
+
+async def test_an_account_gets_a_token_for_an_application_with_the_roles_it_has_there(
+    client: OauthClient, entra: EntraSimulator
+) -> None:
+    page = entra.application
+    entra.account.app_roles[page.client_id] = ["Calendar.Admin"]
+    scope = f"openid api://{page.client_id}/.default"
+    answer = await client.redeem(await client.code(scope=scope), scope=scope)
+    assert entra.verify(answer.json()["access_token"], page.client_id)["roles"] == ["Calendar.Admin"]
