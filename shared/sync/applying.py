@@ -113,6 +113,14 @@ class _Wish(StrEnum):
 
 
 @dataclass(slots=True)
+class _Turn:
+    """The lease as it was last renewed, and when the run goes on in another execution."""
+
+    lease: Lease
+    end: datetime
+
+
+@dataclass(slots=True)
 class _Work:
     """What is asked for in the course of a run."""
 
@@ -180,17 +188,15 @@ class Applier:
         if lease is None:
             await self.queues.configure("another run works", _MOMENT)
             return 0
-        end = self.clock() + _LONGEST
+        turn = _Turn(lease, self.clock() + _LONGEST)
         work = _Work()
         try:
             while (begun := await self._begin()) is not None:
-                held = await self._go_on(*begun, lease, work, end)
-                if held is None:
+                if not await self._go_on(*begun, turn, work):
                     await self.queues.configure("goes on")
                     break
-                lease = held
         finally:
-            await self.leases.release(lease)
+            await self.leases.release(turn.lease)
         return work.asked
 
     async def catch_up(
@@ -240,10 +246,11 @@ class Applier:
                 continue
             return progress, configuration
 
-    async def _go_on(
-        self, progress: Applied, configuration: Configuration, lease: Lease, work: _Work, end: datetime
-    ) -> Lease | None:
-        """Apply to all partitions that are left, or until there is a newer configuration; None at the end."""
+    async def _go_on(self, progress: Applied, configuration: Configuration, turn: _Turn, work: _Work) -> bool:
+        """Apply to all partitions that are left, or until there is a newer configuration.
+
+        False where the time is over, or the lease lost.
+        """
         effects = progress.effects & PER_USER
         rules = configuration.presence.rules
         try:
@@ -255,19 +262,20 @@ class Applier:
                 await self._apply_to(members, effects, rules, work)
                 await self._send(work)
                 progress = await self.applied.put(replace(progress, done=number + 1))
-                now = self.clock()
-                held = await self.leases.renew(lease, now, _LEASE)
-                if held is None or now >= end:
-                    return None
-                lease = held
+                held = await self.leases.renew(turn.lease, self.clock(), _LEASE)
+                if held is None:
+                    return False
+                turn.lease = held
+                if self.clock() >= turn.end:
+                    return False
                 if take_fingerprint(await self.config.load(), self.sign) != progress.target:
-                    return lease
+                    return True
             assert progress.target is not None
             await self.applied.put(Applied(progress.target, etag=progress.etag))
             _log.info("configuration applied", extra={"effects": sorted(progress.effects)})
         except StateConflict:
             _log.info("configuration changed meanwhile")
-        return lease
+        return True
 
     async def _apply_at_once(self, effects: Collection[Effect]) -> None:
         if Effect.END_EXCHANGE_PAUSE in effects:
