@@ -143,6 +143,7 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
             "AzureWebJobsStorage": storage,
             "CALENDAR_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
             "CALENDAR_CALLBACK_URL": f"http://127.0.0.1:{functions}",
+            "CALENDAR_ADMIN_SIGN_IN": "local",
         }
         environment = Environment.read(settings)
         await _configure(
@@ -178,6 +179,7 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
             **settings,
         )
         say("functions", f"http://127.0.0.1:{functions}")
+        say("administration", f"http://127.0.0.1:{functions}/")
         yield Stack(
             directory=directory,
             functions=f"http://127.0.0.1:{functions}",
