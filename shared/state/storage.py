@@ -57,6 +57,10 @@ _STRIDE = 200
 _SPARSE = 8
 """A range is given up where fewer than one record in so many is wanted."""
 
+_REPEATED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
+"""Requests repeated when a connection is lost. The SDK leaves out the last two, as they may have had their
+effect; here that shows as a conflict, after which everybody looks anew."""
+
 _LONGEST_DELAY = 6 * 24 * 3600
 """Seconds a message may be hidden; it lives seven days."""
 
@@ -88,7 +92,8 @@ class Table:
         """
         check_entity(entity)
         try:
-            return str((await self._client.create_entity(dict(entity)))["etag"])
+            answer = await self._client.create_entity(dict(entity), retry_on_methods=_REPEATED)
+            return str(answer["etag"])
         except ResourceExistsError as error:
             raise StateConflict("The record exists already.") from error
 
@@ -105,6 +110,7 @@ class Table:
                 mode=UpdateMode.REPLACE,
                 etag=etag,
                 match_condition=MatchConditions.IfNotModified,
+                retry_on_methods=_REPEATED,
             )
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             raise StateConflict("The record was changed meanwhile.") from error
@@ -113,7 +119,7 @@ class Table:
     async def put(self, entity: Entity) -> None:
         """Add the record, or set these properties of it."""
         check_entity(entity)
-        await self._client.upsert_entity(dict(entity), mode=UpdateMode.MERGE)
+        await self._client.upsert_entity(dict(entity), mode=UpdateMode.MERGE, retry_on_methods=_REPEATED)
 
     async def merge(self, entity: Entity, etag: str = "") -> None:
         """Set these properties of a record that exists (and is still the one read with ``etag``).
@@ -129,6 +135,7 @@ class Table:
                 mode=UpdateMode.MERGE,
                 etag=etag or None,
                 match_condition=condition,
+                retry_on_methods=_REPEATED,
             )
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             raise StateConflict("The record was changed or removed meanwhile.") from error
@@ -200,7 +207,7 @@ class Table:
         """
         check_transaction([operation[1] for operation in operations])
         try:
-            return await self._client.submit_transaction(operations)
+            return await self._client.submit_transaction(operations, retry_on_methods=_REPEATED)
         except TableTransactionError as error:
             if error.status_code in (404, 409, 412):
                 raise StateConflict("A record was changed meanwhile.") from error
