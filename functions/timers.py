@@ -64,6 +64,7 @@ async def _upkeep() -> None:
     configuration = await calendar.configuration()
     async with calendar.execution("upkeep"), calendar.heartbeat("upkeep"):
         await calendar.counters.prune(now())
+        await calendar.checks.prune(now())
         if configuration.missing():
             return
         exchange = configuration.exchange

@@ -90,13 +90,14 @@ def test_the_winner_is_marked_for_as_long_as_it_shows() -> None:
 
 
 def test_appointments_that_overlap_lie_below_each_other() -> None:
-    root = draw(bar(1, 5, "One"), bar(2, 3, "Two"), bar(5, 6, "Three"))
+    root = draw(bar(1, 5, "One"), bar(2, 3, "Two"), bar(5, 6, "Three"), bar(5.5, 8, "Four"))
     heights = {
         group.findtext(f"{NS}title"): number(of_class(group, "bar")[0], "y")
         for group in of_class(root, "appointment")
     }
     assert heights["One"] < heights["Two"]
     assert heights["One"] == heights["Three"]
+    assert heights["Three"] < heights["Four"]
 
 
 def test_each_activity_has_its_lane() -> None:
