@@ -1,0 +1,1 @@
+"""What several measurements need: a company in the tables, simulators as processes, where the time goes."""

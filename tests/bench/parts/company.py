@@ -1,0 +1,83 @@
+"""A company in the tables: users with a mailbox and an agenda, their presences told, as on any morning."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+
+from shared.model import Agenda, Appointment, User
+from shared.presence import PresenceRules, compose, next_composition
+from shared.state.agendas import AgendaStore
+from shared.state.due import DueIndex
+from shared.state.outbox import Outbox
+from shared.state.storage import Storage
+from shared.state.users import UserStore
+from shared.sync.interfaces import Wish
+
+RULES = PresenceRules(timezone="Europe/Berlin")
+MEETING = datetime(2026, 11, 23, 9, tzinfo=UTC)
+"""Everybody's meeting begins at ten in Berlin, on a Monday."""
+
+NIGHT = MEETING - timedelta(hours=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Employee:
+    """Somebody with a mailbox."""
+
+    number: int
+
+    @property
+    def user(self) -> User:
+        guid = hashlib.sha256(str(self.number).encode()).hexdigest()[:32]
+        sip = f"user{self.number:05}"
+        return User(guid, sip, sip, sip.title(), (self.mailbox,))
+
+    @property
+    def mailbox(self) -> str:
+        return f"user{self.number:05}@example.com"
+
+    @property
+    def appointments(self) -> tuple[Appointment, ...]:
+        """Ten in the next 48 hours, the first of which is everybody's."""
+        own = [
+            Appointment(
+                f"{self.number}/{nth}",
+                MEETING + timedelta(hours=nth * 4, minutes=self.number % 4 * 15),
+                MEETING + timedelta(hours=nth * 4 + 1, minutes=self.number % 4 * 15),
+                f"Appointment {nth} of {self.number}",
+            )
+            for nth in range(1, 10)
+        ]
+        return (Appointment("all", MEETING, MEETING + timedelta(hours=1), "Everybody"), *own)
+
+
+async def settle(storage: Storage, employees: Sequence[Employee]) -> None:
+    """Store everybody as after the night's reading, with what the PBX was told of them."""
+    users, agendas, due, outbox = UserStore(storage), AgendaStore(storage), DueIndex(storage), Outbox(storage)
+    await users.add_all([(employee.user, (employee.mailbox,)) for employee in employees])
+    wishes, moments = [], []
+    for employee in employees:
+        presence = compose(employee.appointments, NIGHT, RULES)
+        due_at = next_composition(presence, NIGHT, RULES)
+        wishes.append(Wish(employee.user.guid, employee.user.sip, f"{1:012d} {NIGHT.isoformat()}", presence))
+        if due_at is not None:
+            moments.append((employee.user.guid, MEETING))
+    await outbox.put_all(wishes)
+    await due.schedule_all(moments)
+    while told := await outbox.take(NIGHT, 1600):
+        await outbox.acknowledge(told, NIGHT)
+    for group in batched(employees, 64, strict=False):
+        await asyncio.gather(
+            *(
+                agendas.save(
+                    employee.user.guid,
+                    Agenda(employee.appointments, NIGHT, NIGHT + timedelta(hours=48), 1, MEETING),
+                )
+                for employee in group
+            )
+        )

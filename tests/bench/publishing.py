@@ -1,0 +1,175 @@
+"""Everybody's presence changes in the same minute: from the tick to the PBX's last acknowledgement.
+
+Beside it a bare websocket client sends the same messages to the same PBX, with as many under way. A second
+company of twice the size shows how the time grows. Run it with ``python -m tests.bench.publishing``; a number
+after it is the size of the smaller company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import ssl
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+
+from cryptography.fernet import Fernet
+from websockets.asyncio.client import connect
+
+import shared.sync.presenting
+from dev.azurite import Azurite
+from shared.environment import Environment
+from shared.pbx.session import WINDOW, PbxLink, PbxSession, open_session
+from shared.state.agendas import AgendaStore
+from shared.state.due import DueIndex
+from shared.state.health import Health
+from shared.state.leases import Leases
+from shared.state.outbox import Outbox
+from shared.state.queues import WorkQueues
+from shared.state.storage import Storage
+from shared.state.users import UserStore
+from shared.sync.directory import TASK
+from shared.sync.interfaces import Heartbeat
+from shared.sync.leaving import Farewell
+from shared.sync.presenting import Presenter
+from shared.sync.publishing import Publisher
+from shared.sync.tick import Ticker
+from tests.bench.parts.company import MEETING, RULES, Employee, settle
+from tests.bench.parts.processes import pbx
+from tests.bench.parts.shares import Shares
+
+SIZE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Seconds: in total, by activity, and of the bare client."""
+
+    users: int
+    told: int
+    tick: float
+    total: float
+    shares: dict[str, float]
+    calls: dict[str, int]
+    bare: float
+
+
+def clock() -> datetime:
+    """The minute in which the meeting begins."""
+    return MEETING
+
+
+async def measure(count: int, shares: Shares) -> Result:
+    """Bring one company's change to a PBX."""
+    employees = [Employee(number) for number in range(count)]
+    with (
+        Azurite() as emulator,
+        tempfile.TemporaryDirectory() as directory,
+        pbx(Path(directory), employees) as link,
+    ):
+        environment = Environment.read(
+            {
+                "AzureWebJobsStorage": emulator.connection_string,
+                "CALENDAR_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+                "CALENDAR_CALLBACK_URL": "https://calendar.example.com",
+            }
+        )
+        async with Storage.open(environment) as storage:
+            await storage.create()
+            await settle(storage, employees)
+            outbox, health, queues = Outbox(storage), Health(storage), WorkQueues(storage)
+            await health.beat(Heartbeat(TASK, MEETING, 0.0, ""))
+            users, agendas = UserStore(storage), AgendaStore(storage)
+            farewell = Farewell(users, agendas, outbox)
+            presenter = Presenter(agendas, DueIndex(storage), outbox, farewell, clock)
+            ticker = Ticker(users, DueIndex(storage), presenter, health, queues, clock)
+
+            sent: list[str] = []
+
+            @asynccontextmanager
+            async def session() -> AsyncIterator[PbxSession]:
+                async with open_session(link) as opened:
+                    send = opened._connection.send
+
+                    async def keep(message: str) -> None:
+                        sent.append(message)
+                        await send(message)
+
+                    opened._connection.send = keep  # type: ignore[method-assign,assignment]
+                    opened.set_presences = shares.awaited("PBX", opened.set_presences)  # type: ignore[method-assign]
+                    yield opened
+
+            publisher = Publisher(outbox, Leases(storage), health, queues, session, clock)
+            shares.start()
+            began = perf_counter()
+            await ticker.tick(RULES)
+            ticked = perf_counter() - began
+            told = (await publisher.publish()).presences
+            total = perf_counter() - began
+            measured, calls = shares.stop(), dict(shares.calls)
+            waits = await outbox.waits()
+        if told != count or waits:
+            raise SystemExit(f"{told} of {count} presences were acknowledged")
+        bare = await send_bare(link, [text for text in sent if '"SetPresence"' in text])
+    return Result(count, told, ticked, total, measured, calls, bare)
+
+
+async def send_bare(link: PbxLink, messages: list[str]) -> float:
+    """The seconds that the same messages take without this project's session."""
+    trust = ssl.create_default_context(cadata=link.certificate)
+    async with connect(link.url, ssl=trust, compression=None, proxy=None) as connection:
+        await connection.send('{"mt":"AppChallenge"}')
+        challenge = json.loads(await connection.recv())["challenge"]
+        digest = hashlib.sha256(f"{link.app}:::::{challenge}:{link.password}".encode()).hexdigest()
+        login = {"mt": "AppLogin", "app": link.app, "domain": "", "sip": "", "guid": "", "dn": ""}
+        await connection.send(json.dumps(login | {"digest": digest}))
+        assert json.loads(await connection.recv())["ok"]
+        began = perf_counter()
+        under_way = 0
+        for message in messages:
+            if under_way == WINDOW:
+                json.loads(await connection.recv())
+                under_way -= 1
+            await connection.send(message)
+            under_way += 1
+        for _ in range(under_way):
+            json.loads(await connection.recv())
+        return perf_counter() - began
+
+
+def show(result: Result) -> None:
+    """Print what one company took."""
+    print(
+        f"{result.users} users: {result.total:.1f} s, all {result.told} acknowledged; "
+        f"composed and wanted after {result.tick:.1f} s"
+    )
+    for activity, seconds in sorted(result.shares.items(), key=lambda item: -item[1]):
+        calls = f"   {result.calls[activity]} times" if activity in result.calls else ""
+        print(f"    {activity:13} {seconds:6.2f} s  {seconds / result.total:4.0%}{calls}")
+    ratio = result.shares["PBX"] / result.bare
+    print(f"    PBX part / bare websocket client: {ratio:.2f}  (bare {result.bare:.2f} s)")
+
+
+def main() -> None:
+    """Measure and print."""
+    logging.disable(logging.ERROR)
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else SIZE
+    shares = Shares()
+    shares.watch_tables()
+    shared.sync.presenting.compose = shares.called("composing", shared.sync.presenting.compose)  # type: ignore[attr-defined]
+    once, twice = (asyncio.run(measure(count, shares)) for count in (size, 2 * size))
+    show(once)
+    show(twice)
+    print(f"twice the users take {twice.total / once.total:.2f} times as long")
+
+
+if __name__ == "__main__":
+    main()
