@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.errors import StateConflict
-from shared.model import Agenda, CalendarUser, MailboxState, ShowAs
+from shared.model import Agenda, Appointment, CalendarUser, MailboxState, ShowAs
 from shared.presence import PresenceRules, redact
 from shared.sync.interfaces import Agendas, CalendarSource, Clock, Reading, Users, WorkQueues
 from shared.sync.presenting import Presenter
@@ -82,18 +82,25 @@ class Reader[R: Reading]:
     async def _fetch(self, user: CalendarUser, before: Agenda | None, rules: PresenceRules) -> Agenda:
         now = self.clock()
         reading = await self.source.read(user.mailbox, now, now + WINDOW)
-        wanted = _without_organizer(reading, rules)
+        known = {a.id: a.organizer for a in before.appointments if a.organizer} if before else {}
+        wanted = [key for key in _without_organizer(reading, rules) if key not in known]
         if wanted:
             reading = await self.source.add_organizers(user.mailbox, reading, wanted)
-        appointments = tuple(redact(appointment, rules) for appointment in reading.appointments)
         return Agenda(
-            appointments,
+            tuple(redact(_with_organizer(a, known), rules) for a in reading.appointments),
             read_at=now,
             window_end=now + WINDOW,
             version=before.version if before else 0,
             due_at=before.due_at if before else None,
             etag=before.etag if before else "",
         )
+
+
+def _with_organizer(appointment: Appointment, known: Mapping[str, str]) -> Appointment:
+    """An appointment never changes its organizer: the one of the former reading is right."""
+    if appointment.organizer or appointment.id not in known:
+        return appointment
+    return replace(appointment, organizer=known[appointment.id])
 
 
 def _without_organizer(reading: Reading, rules: PresenceRules) -> list[str]:

@@ -87,6 +87,21 @@ class TestOrganizers:
         assert agenda is not None
         assert {a.id: a.organizer for a in agenda.appointments} == {"t": "hr@example.com", REVIEW.id: ""}
 
+    async def test_who_was_found_once_is_not_asked_for_again(self, world: World) -> None:
+        world.rules = self.RULES
+        guids = await world.add("anna", calendar=[self.TENTATIVE])
+        world.exchange.organizers = {"t": "hr@example.com", "u": "boss@example.com"}
+        await world.read(*guids)
+        await world.read(*guids)
+        assert [operation for operation, _ in world.exchange.asked] == ["read", "add_organizers", "read"]
+        calendar = world.exchange.calendars["anna@example.com"]
+        calendar.append(replace(self.TENTATIVE, id="u"))
+        await world.read(*guids)
+        assert world.exchange.count("add_organizers") == 2, "a new one has to be asked for"
+        agenda = await world.agendas.get(guids[0])
+        assert agenda is not None
+        assert {a.id: a.organizer for a in agenda.appointments} == world.exchange.organizers
+
     @pytest.mark.parametrize(
         "appointment", [REVIEW, replace(TENTATIVE, organizer="boss@example.com")], ids=["busy", "known"]
     )
