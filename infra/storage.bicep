@@ -36,6 +36,7 @@ var queues = [
   'checks'
   'configure'
   'directory'
+  'overdue'
   'publish'
   'subscribe'
   'sync'
