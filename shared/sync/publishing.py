@@ -23,6 +23,9 @@ PAGE = 800
 
 _LEASE = timedelta(minutes=2)
 _MOMENT = timedelta(seconds=1)
+_FAREWELLS = 6
+"""Repeats after which a presence need not be cleared any more, over three quarters of an hour."""
+
 _RECONNECTIONS = (0.5, 1.0, 2.0)
 """Seconds before each of the attempts to connect anew; after them the next minute tries again."""
 
@@ -143,6 +146,10 @@ class Publisher:
         for outcome in outcomes:
             if isinstance(outcome.error, PresenceRefused):
                 pending = by_guid[outcome.assignment.guid]
+                if pending.leaving and pending.attempts >= _FAREWELLS:
+                    # The PBX doesn't know who was deleted there.
+                    await self.presences.acknowledge([pending], now)
+                    continue
                 not_before = now + find_pause(outcome.error, pending.attempts + 1)
                 await self.presences.refuse(pending, str(outcome.error), not_before)
                 turn.refused += 1

@@ -60,6 +60,20 @@ async def test_what_comes_while_it_works_is_told_too(world: World) -> None:
     assert not await world.outbox.waits()
 
 
+async def test_who_is_gone_from_the_pbx_is_forgotten_after_a_while(world: World) -> None:
+    await want(world, ANNA, "first")
+    await world.publisher.publish()
+    await world.outbox.withdraw(ANNA)
+    world.pbx.refusing[ANNA] = PresenceRefused(5, "No such user.")
+    for _ in range(6):
+        await world.publisher.publish()
+        assert await world.outbox.waits()
+        world.now += 15 * 60 * SECOND
+    await world.publisher.publish()
+    assert not await world.outbox.waits()
+    assert await world.outbox.published(ANNA) is None
+
+
 async def test_many_pages_go_through_one_session(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "PAGE", 16)
     for digit in "01234":
