@@ -66,6 +66,14 @@ RATES: Mapping[Fault, float] = {
 """How often, for each occasion, while there is no peace."""
 
 
+MOST_CALLS = 60_000
+"""Calls in a run: five times what a wild one needs. Work that asks for more work comes to that."""
+
+
+class Overrun(BaseException):
+    """Work multiplies without end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """Kill the worker at the ``number``-th call, before or after it took effect."""
@@ -116,6 +124,8 @@ class Chaos:
         """Whether the worker is killed at this call, and when."""
         self.calls[call] += 1
         self.number += 1
+        if self.number > MOST_CALLS:
+            raise Overrun(f"{self.number} calls, the most of all {self.calls.most_common(3)}")
         fault = None
         if self.point is not None:
             if self.number == self.point.number:

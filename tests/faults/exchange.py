@@ -9,7 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from dev.exchange.notifications import STATUS, Event, read_answer, write_error_notification, write_notification
+from dev.exchange.notifications import (
+    STATUS,
+    Event,
+    read_answer,
+    write_error_notification,
+    write_notification,
+)
 from dev.exchange.push import retry_times
 from shared.errors import ExchangeBusy, ExchangeError, ExchangeUnavailable, MailboxError
 from shared.model import Appointment
@@ -177,9 +183,7 @@ class CalendarPort:
         """The appointments that overlap the window, as they are some time between question and answer."""
 
         def find() -> Reading:
-            found = tuple(
-                a for a in self._exchange.calendar(mailbox) if a.start < end and a.end > start
-            )
+            found = tuple(a for a in self._exchange.calendar(mailbox) if a.start < end and a.end > start)
             return Reading(found, mailbox, self._exchange.clock())
 
         reading = await self._ask("read", mailbox, find)

@@ -38,7 +38,7 @@ OLD = 120.0
 """Seconds after which nothing should wait any more when all is well."""
 
 CROWD = 8
-"""Messages in a queue from which on none is doubled."""
+"""Messages in a queue from which on none comes twice."""
 
 WORKERS = 2
 URL = "https://calendar.example.com"
@@ -243,7 +243,7 @@ class Host:
                 else:
                     await queue.update_message(message.id, receipt, AGAIN)
                     self._poke_at(queue.name, message.visible_at)
-            elif self.chaos.strikes(Fault.MESSAGE_AGAIN, queue.name):
+            elif len(queue.messages) < CROWD and self.chaos.strikes(Fault.MESSAGE_AGAIN, queue.name):
                 await queue.update_message(message.id, receipt, self.chaos.pick(0, 300))
                 self._poke_at(queue.name, message.visible_at)
             else:
@@ -289,12 +289,12 @@ def hosted(
     def open_session(settings: object) -> Any:
         return connect(current.get())
 
-    original = functions.services.services
+    replaced = {"services": services, "now": clock, "monotonic": seconds}
+    originals = {name: getattr(functions.services, name) for name in replaced}
     with ExitStack() as stack:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("functions.") and getattr(module, "services", None) is original:
-                stack.enter_context(patch.object(module, "services", services))
-        stack.enter_context(patch.object(functions.services, "now", clock))
-        stack.enter_context(patch.object(functions.services, "monotonic", seconds))
+        for module in [module for name, module in sys.modules.items() if name.startswith("functions.")]:
+            for name, replacement in replaced.items():
+                if getattr(module, name, None) is originals[name]:
+                    stack.enter_context(patch.object(module, name, replacement))
         stack.enter_context(patch.object(functions.services, "_open_session", open_session))
         yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.faults.filters import parse_filter
 type Records = dict[tuple[str, str], tuple[dict[str, Any], str]]
 
 _PAGE = 1000
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemoryTables:
@@ -33,7 +35,7 @@ class MemoryTables:
 
     def __init__(self, page: Callable[[], int] = lambda: _PAGE) -> None:
         self.tables: dict[str, Records] = {}
-        self.etags = (f"W/\"{number}\"" for number in itertools.count(1))
+        self.etags = (f'W/"{number}"' for number in itertools.count(1))
         self.page = page
 
     async def create_table_if_not_exists(self, table_name: str) -> None:
@@ -55,19 +57,19 @@ class MemoryTable:
         self._service = service
         self.table_name = name
 
-    async def get_entity(self, partition_key: str, row_key: str) -> TableEntity:
+    async def get_entity(self, partition_key: str, row_key: str, **_transport: object) -> TableEntity:
         """One record, or ResourceNotFoundError."""
         found = self._records().get((partition_key, row_key))
         if found is None:
             raise ResourceNotFoundError("ResourceNotFound")
         return _entity(*found)
 
-    async def create_entity(self, entity: Mapping[str, Any]) -> dict[str, Any]:
+    async def create_entity(self, entity: Mapping[str, Any], **_transport: object) -> dict[str, Any]:
         """Add a record, or ResourceExistsError."""
         return self._apply("create", entity)
 
     async def upsert_entity(
-        self, entity: Mapping[str, Any], mode: UpdateMode = UpdateMode.MERGE
+        self, entity: Mapping[str, Any], mode: UpdateMode = UpdateMode.MERGE, **_transport: object
     ) -> dict[str, Any]:
         """Add a record or change the one there is."""
         return self._apply("upsert", entity, mode=mode)
@@ -79,6 +81,7 @@ class MemoryTable:
         *,
         etag: str | None = None,
         match_condition: MatchConditions | None = None,
+        **_transport: object,
     ) -> dict[str, Any]:
         """Change a record, or ResourceNotFoundError, or ResourceModifiedError."""
         return self._apply("update", entity, mode=mode, etag=etag, match_condition=match_condition)
@@ -90,6 +93,7 @@ class MemoryTable:
         *,
         etag: str | None = None,
         match_condition: MatchConditions | None = None,
+        **_transport: object,
     ) -> None:
         """Remove a record if it is there, or ResourceModifiedError."""
         keys = {"PartitionKey": partition_key, "RowKey": row_key}
@@ -99,12 +103,19 @@ class MemoryTable:
             return
 
     def query_entities(
-        self, query_filter: str, *, select: list[str] | None = None, results_per_page: int | None = None
+        self,
+        query_filter: str,
+        *,
+        select: list[str] | None = None,
+        results_per_page: int | None = None,
+        **_transport: object,
     ) -> Pages:
         """The records that match, in the order of their keys, page by page as they are when it is read."""
         return Pages(self, query_filter, select, min(results_per_page or _PAGE, _PAGE))
 
-    async def submit_transaction(self, operations: Iterable[tuple[Any, ...]]) -> list[Mapping[str, Any]]:
+    async def submit_transaction(
+        self, operations: Iterable[tuple[Any, ...]], **_transport: object
+    ) -> list[Mapping[str, Any]]:
         """All operations or none, or TableTransactionError."""
         steps = [(str(step[0]), step[1], step[2] if len(step) > 2 else {}) for step in operations]
         if not steps:
@@ -271,7 +282,9 @@ class MemoryQueue:
             raise ResourceExistsError("QueueAlreadyExists")
         self.exists = True
 
-    async def send_message(self, content: str, *, visibility_timeout: int = 0) -> None:
+    async def send_message(
+        self, content: str, *, visibility_timeout: int = 0, **_transport: object
+    ) -> None:
         """Add a message that is seen after so many seconds."""
         self._check()
         self.on_send(self, self.add(content, visibility_timeout))
@@ -302,6 +315,12 @@ class MemoryQueue:
     async def update_message(self, message_id: str, pop_receipt: str, visibility_timeout: float) -> None:
         """Hide a message for so many seconds from now on, under the same condition."""
         self._hide(self._find(message_id, pop_receipt), visibility_timeout)
+
+    async def peek_messages(self) -> list[SimpleNamespace]:
+        """The first message that can be seen, if any; it stays."""
+        self._check()
+        seen = [message for message in self.messages if message.visible_at <= self.time()]
+        return [SimpleNamespace(inserted_on=_EPOCH + timedelta(seconds=m.sent_at)) for m in seen[:1]]
 
     async def get_queue_properties(self) -> SimpleNamespace:
         """How many messages there are, hidden ones included."""

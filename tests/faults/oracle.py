@@ -115,7 +115,9 @@ class Oracle:
         moments = {since, end}
         for appointment in appointments:
             moments |= {appointment.start, appointment.end}
-        midnight = since.astimezone(self.rules.zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        midnight = since.astimezone(self.rules.zone).replace(
+            hour=0, minute=0, second=0, microsecond=0, fold=0
+        )
         while midnight <= end:
             moments.add(midnight.astimezone(UTC))
             midnight = (midnight + timedelta(hours=26)).replace(hour=0, fold=0)
@@ -172,9 +174,7 @@ class Oracle:
                 states.append(State(max(version.since, own.since), until, version.appointments))
         return states
 
-    def _superseded(
-        self, guid: str, mailbox: str, following: Version | None, later: list[Owned]
-    ) -> datetime:
+    def _superseded(self, guid: str, mailbox: str, following: Version | None, later: list[Owned]) -> datetime:
         """When the service knew better, and what it had begun before was over."""
         for at, stored, taken_at in self.stored[guid]:
             if stored == mailbox:

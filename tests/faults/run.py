@@ -94,6 +94,11 @@ async def judge(world: World, seed: int, peace: timedelta) -> Verdict:
         for taken in world.pbx.taken
         if not world.oracle.is_true(taken)
     ]
+    verdict.problems += [
+        f"{count} times {error}"
+        for error, count in world.host.errors.items()
+        if not error.endswith(("ServiceRequestError", "ServiceResponseError"))
+    ]
     verdict.presences = len(world.pbx.taken)
     verdict.faults, verdict.calls, verdict.kills = world.chaos.counts, world.chaos.calls, world.chaos.kills
     verdict.runs, verdict.errors, verdict.number = world.host.runs, world.host.errors, world.chaos.number

@@ -46,7 +46,9 @@ class Services(functions.services.Services):
 class World:
     """Everything there is, from ``start`` on. ``tables`` is the table service, in memory or a real one."""
 
-    def __init__(self, chaos: Callable[[Callable[[], datetime]], Chaos], start: datetime, tables: Any) -> None:
+    def __init__(
+        self, chaos: Callable[[Callable[[], datetime]], Chaos], start: datetime, tables: Any
+    ) -> None:
         self._start = start
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
@@ -60,7 +62,7 @@ class World:
         )
         self.tables = tables
         if isinstance(tables, MemoryTables):
-            tables.page = lambda: self.chaos.latency.randint(1, 9)
+            tables.page = lambda: self.chaos.latency.randint(2, 20)
         self.queues = MemoryQueues(self._loop.time)
         self.exchange = Exchange(self.chaos, self.clock, lambda url, body: self.host.post(url, body))
         self.pbx = Pbx(self.chaos, self.clock)
@@ -85,7 +87,7 @@ class World:
         )
         await store.load()
         for name, values in _SECTIONS.items():
-            await store.save(name, parse_section(name, values))
+            await store.save(name, parse_section(name, values), None, "setup", self.clock())
         with hosted(self.host, self.clock, self._loop.time, self.pbx.connect), quiet_logs():
             await self.host.start()
             yield
