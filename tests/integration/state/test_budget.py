@@ -8,7 +8,7 @@ import pytest
 from shared.errors import StateConflict
 from shared.state.budget import FIRST, HIGHEST, LOWEST, Budget
 from shared.state.storage import Storage
-from shared.sync.interfaces import Grant, Pause
+from shared.sync.interfaces import BudgetUse, Grant, Pause
 
 pytestmark = pytest.mark.integration
 
@@ -164,3 +164,36 @@ async def test_anybody_can_ask_whether_there_is_a_pause(budget: Budget) -> None:
     await budget.release(await take(budget), NOW, 10 * SECOND)
     assert await budget.pause(NOW + 4 * SECOND) == Pause(6 * SECOND)
     assert await budget.pause(NOW + 10 * SECOND) is None
+
+
+async def test_of_many_instances_one_probes(storage: Storage) -> None:
+    budgets = [Budget(storage) for _ in range(6)]
+    grants = await asyncio.gather(*(budget.acquire(4, NOW, probe=True) for budget in budgets))
+    (probe,) = [grant for grant in grants if isinstance(grant, Grant)]
+    assert len(probe.slots) == 1
+    assert {grant.duration.total_seconds() for grant in grants if isinstance(grant, Pause)} == {10}
+    await budgets[0].release(probe, NOW, None)
+    assert isinstance(await budgets[1].acquire(4, NOW, probe=True), Grant)
+
+
+async def test_requests_still_under_way_do_not_keep_one_from_probing(storage: Storage) -> None:
+    budget = Budget(storage)
+    assert isinstance(await budget.acquire(4, NOW), Grant)
+    assert isinstance(await budget.acquire(4, NOW, probe=True), Grant)
+
+
+async def test_a_killed_probe_makes_room_by_itself(storage: Storage) -> None:
+    budget = Budget(storage)
+    await budget.acquire(1, NOW, probe=True)
+    assert isinstance(await budget.acquire(1, NOW + timedelta(minutes=5), probe=True), Grant)
+
+
+async def test_how_much_is_used_is_told(storage: Storage) -> None:
+    budget = Budget(storage)
+    assert await budget.use(NOW) == BudgetUse(FIRST, 0, None)
+    grant = await budget.acquire(3, NOW)
+    assert isinstance(grant, Grant)
+    assert await budget.use(NOW) == BudgetUse(FIRST, 3, None)
+    await budget.release(grant, NOW, timedelta(seconds=40))
+    assert await budget.use(NOW) == BudgetUse(FIRST // 2, 0, NOW + timedelta(seconds=40))
+    assert await budget.use(NOW + timedelta(seconds=40)) == BudgetUse(FIRST // 2, 0, None)

@@ -1,9 +1,11 @@
 """What was forgotten is found and done."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.model import Activity, Failure, MailboxState, Presence
-from shared.sync.interfaces import Trouble
+from shared.sync.interfaces import Census, Trouble
 from shared.sync.subscribing import SILENCE
 from tests.integration.sync.fakes import Order
 from tests.integration.sync.world import HOUR, MINUTE, World, guid_of, person
@@ -93,3 +95,119 @@ async def test_what_waits_for_the_pbx_is_published(world: World) -> None:
     await world.outbox.put(ANNA, "anna", "1", Presence(Activity.BUSY, "Busy", world.now + HOUR))
     await world.upkeep.run()
     assert world.queues.take() == [Order("publish", (), "upkeep")]
+
+
+class TestBacklog:
+    """What waits already is not asked for again and again."""
+
+    async def test_while_subscribing_goes_on_no_more_is_asked_for(self, world: World) -> None:
+        await world.users.add(person("anna"), ())
+        world.waiting.messages["subscribe"] = 5000
+        assert await world.upkeep.run() == 0
+        world.waiting.messages["subscribe"] = 50
+        assert await world.upkeep.run() == 1
+
+    async def test_a_backlog_of_one_queue_does_not_keep_the_other_from_being_filled(
+        self, world: World
+    ) -> None:
+        await world.add("anna")
+        await world.users.set_read_requested(ANNA, world.now - 6 * MINUTE)
+        await world.users.add(person("bernd"), ())
+        world.waiting.messages["sync"] = 5000
+        assert await world.upkeep.run() == 1
+        assert world.queues.take() == [Order("subscribe", (guid_of("bernd"),), "upkeep")]
+
+    async def test_the_retries_of_single_users_are_no_backlog(self, world: World) -> None:
+        await world.users.add(person("anna"), ())
+        world.waiting.messages["subscribe"] = 150
+        await world.health.set_census(Census(world.now, retrying=100))
+        assert await world.upkeep.run() == 1
+        await world.health.set_census(Census(world.now, retrying=99))
+        assert await world.upkeep.run() == 0
+
+    async def test_users_are_asked_for_in_groups(self, world: World) -> None:
+        for number in range(25):
+            await world.users.add(person(f"a{number:02}"), ())
+        await world.upkeep.run()
+        assert [len(order.users) for order in world.queues.take()] == [25], "which the queue divides by 20"
+
+
+class TestRefusedSubscription:
+    async def test_does_not_keep_a_lost_reading_from_being_found(self, world: World) -> None:
+        await world.add("anna")
+        await world.users.set_subscription(ANNA, None)
+        refused = Failure("X", "Refused.", world.now - HOUR, 3, world.now + MINUTE)
+        await world.users.set_subscription_failure(ANNA, refused)
+        await world.users.set_read_requested(ANNA, world.now - 6 * MINUTE)
+        await world.upkeep.run()
+        assert world.queues.take() == [Order("sync", (ANNA,), "upkeep")]
+
+
+class TestPolled:
+    async def test_nobody_needs_a_subscription(self, world: World) -> None:
+        await world.add("anna")
+        await world.users.set_subscription(ANNA, None)
+        await world.users.add(person("bernd"), ())
+        assert await world.upkeep.run(poll=True) == 1
+        assert world.queues.take() == [Order("subscribe", (guid_of("bernd"),), "upkeep")]
+
+    async def test_a_reading_that_got_lost_is_found(self, world: World) -> None:
+        await world.add("anna")
+        await world.users.set_subscription(ANNA, None)
+        await world.users.set_read_requested(ANNA, world.now - 6 * MINUTE)
+        await world.upkeep.run(poll=True)
+        assert world.queues.take() == [Order("sync", (ANNA,), "upkeep")]
+
+
+class TestCensus:
+    async def test_counts_the_users_by_state(self, world: World) -> None:
+        anna, bernd, carla, dora, emil, frida = await world.add(
+            "anna", "bernd", "carla", "dora", "emil", "frida"
+        )
+        await world.users.add(person("egon"), ())
+        await world.users.set_mailbox(bernd, MailboxState.NONE)
+        await world.users.set_subscription(bernd, None)
+        await world.users.set_excluded(carla, True)
+        await world.users.set_leaving(dora)
+        await world.users.set_failure(emil, Failure("X", "No.", world.now, 1, None))
+        retried = Failure("X", "No.", world.now, 1, world.now + MINUTE)
+        await world.users.set_subscription_failure(emil, retried)
+        await world.users.set_subscription(emil, None)
+        await world.users.set_subscription_failure(guid_of("egon"), retried)
+        began = world.now
+        world.now += SILENCE + MINUTE
+        await world.users.set_last_sign(frida, world.now)
+        await world.users.set_read_requested(anna, world.now)
+        await world.upkeep.run()
+        census = await world.health.census()
+        assert census is not None
+        assert census.seconds > 0
+        assert replace(census, seconds=0) == Census(
+            at=world.now,
+            total=6,
+            with_mailbox=3,
+            without_mailbox=1,
+            unresolved=1,
+            excluded=1,
+            failing=2,
+            refused=1,
+            retrying=2,
+            subscribed=2,
+            silent=1,
+            oldest_sign=began,
+            newest_sign=world.now,
+            reading_since=world.now,
+        )
+
+    async def test_is_taken_every_quarter_of_an_hour_where_users_are_many(self, world: World) -> None:
+        await world.add("anna")
+        many = Census(world.now, total=5001)
+        await world.health.set_census(many)
+        world.now += 10 * MINUTE
+        await world.upkeep.run()
+        assert await world.health.census() == many
+        world.now += 5 * MINUTE
+        await world.upkeep.run()
+        census = await world.health.census()
+        assert census is not None
+        assert (census.at, census.total) == (world.now, 1)
