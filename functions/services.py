@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -75,6 +76,8 @@ from shared.sync.subscribing import STATUS_FREQUENCY, Subscriber
 from shared.sync.throttling import Throttle
 from shared.sync.tick import Ticker
 from shared.sync.upkeep import Upkeep
+
+_log = logging.getLogger(__name__)
 
 CONFIGURATION_LIFE = 5.0
 """Seconds for which a worker goes on with the configuration it has read."""
@@ -217,6 +220,7 @@ class Services:
         """Replicates the PBX's users."""
         return Directory(
             self.users,
+            self.listing,
             self.farewell,
             self.leases,
             self.health,
@@ -251,8 +255,11 @@ class Services:
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Write the counters and look for overdue timers, where it is time. Call it at a page view too."""
-        self.metrics.count("overdue", await self.overdue.look())
+        """Write the counters and look for overdue timers, where it is time; fails nothing that is done."""
+        try:
+            self.metrics.count("overdue", await self.overdue.look())
+        except Exception as error:
+            _log.warning("overdue timers not looked for", exc_info=error)
         await self.metrics.flush(now())
 
     @asynccontextmanager

@@ -75,10 +75,11 @@ async def replicate(message: func.QueueMessage) -> None:
     """Replicate the PBX's users."""
     calendar = await services()
     configuration = await calendar.configuration()
+    work = Work.parse(message.get_body().decode())
     if configuration.missing():
         return
     async with calendar.execution("replicate"):
-        changes = await calendar.directory(configuration.pbx).run()
+        changes = await calendar.directory(configuration.pbx).run(work.reason)
         if changes is not None:
             calendar.metrics.count("users_added", changes.added)
             calendar.metrics.count("users_changed", changes.changed)

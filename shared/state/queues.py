@@ -59,9 +59,9 @@ class WorkQueues:
         """Have the PBX told what waits in the outbox for these users, or for everybody."""
         await self._storage.send("publish", Work(tuple(users), reason, self._trace()).text(), delay=delay)
 
-    async def replicate(self, reason: str) -> None:
+    async def replicate(self, reason: str, delay: timedelta = timedelta()) -> None:
         """Have the PBX's users replicated."""
-        await self._storage.send("directory", Work((), reason, self._trace()).text())
+        await self._storage.send("directory", Work((), reason, self._trace()).text(), delay=delay)
 
     async def configure(self, reason: str, delay: timedelta = timedelta()) -> None:
         """Have the configuration applied."""

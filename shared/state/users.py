@@ -26,7 +26,7 @@ from shared.state.storage import (
     read_instant,
     write_instant,
 )
-from shared.sync.interfaces import PARTITIONS
+from shared.sync.interfaces import PARTITIONS, Change
 
 _NO_MAILBOX = {"mailbox": "", "mailbox_state": MailboxState.UNRESOLVED.value}
 _NO_SUBSCRIPTION = {"subscription_id": "", "subscribed_at": "", "last_sign": "", "subscribing_since": ""}
@@ -130,22 +130,44 @@ class UserStore:
 
     async def add_all(self, arrived: Iterable[tuple[User, tuple[str, ...]]]) -> None:
         """Store many as `add` stores one, a hundred of a partition at a time."""
-        by_partition: dict[str, list[Operation]] = defaultdict(list)
-        for user, candidates in arrived:
-            record = _keys(user.guid) | _replicated(user, candidates) | _ARRIVED
-            by_partition[partition_of(user.guid)].append(("upsert", record))
-        await asyncio.gather(
-            *(
-                self._table.transact(steps)
-                for part in by_partition.values()
-                for steps in batched(part, TRANSACTION_LIMIT, strict=False)
-            )
+        await self._transact(
+            ("upsert", _keys(user.guid) | _replicated(user, candidates) | _ARRIVED)
+            for user, candidates in arrived
         )
 
     async def update(self, user: User, candidates: tuple[str, ...], *, resolve_again: bool) -> None:
         """Store what the PBX changed. Other addresses mean another mailbox: it is resolved anew."""
         forgotten = _NO_MAILBOX | _NO_SUBSCRIPTION if resolve_again else {}
         await self._table.merge(_keys(user.guid) | _replicated(user, candidates) | forgotten)
+
+    async def update_all(self, changes: Iterable[Change]) -> None:
+        """Store many changes as `update` stores one. Raises StateConflict where somebody is gone."""
+        await self._transact(
+            (
+                "update",
+                _keys(change.user.guid)
+                | _replicated(change.user, change.candidates)
+                | (_NO_MAILBOX | _NO_SUBSCRIPTION if change.resolve_again else {})
+                | (
+                    {"read_requested_at": write_instant(change.read_requested_at)}
+                    if change.read_requested_at
+                    else {}
+                ),
+            )
+            for change in changes
+        )
+
+    async def _transact(self, steps: Iterable[Operation]) -> None:
+        by_partition: dict[str, list[Operation]] = defaultdict(list)
+        for step in steps:
+            by_partition[step[1]["PartitionKey"]].append(step)
+        await asyncio.gather(
+            *(
+                self._table.transact(together)
+                for part in by_partition.values()
+                for together in batched(part, TRANSACTION_LIMIT, strict=False)
+            )
+        )
 
     async def set_leaving(self, guid: str) -> None:
         """Note that a user is being forgotten: nobody works on them from now on."""
@@ -217,9 +239,7 @@ def _may_be(partition: str, state: UserState) -> str:
     if state is UserState.EXCLUDED:
         return f"PartitionKey eq '{partition}' and excluded eq true"
     if state is UserState.FAILING:
-        return (
-            f"PartitionKey eq '{partition}' and (failed_since ne '' or subscription_failed_since ne '')"
-        )
+        return f"PartitionKey eq '{partition}' and (failed_since ne '' or subscription_failed_since ne '')"
     if state in _MAILBOX_STATES:
         return f"PartitionKey eq '{partition}' and mailbox_state eq '{_MAILBOX_STATES[state]}'"
     return f"PartitionKey eq '{partition}'"

@@ -64,6 +64,10 @@ class Rounds:
                 ended = self.clock() if done == len(PARTITIONS) else None
                 progress = replace(progress, done=done, users=progress.users + found, ended=ended)
                 await self.health.set_progress(name, progress)
+                held = await self.leases.renew(lease, self.clock(), _LEASE)
+                if held is None:
+                    return asked
+                lease = held
         finally:
             await self.leases.release(lease)
         _log.info("round", extra={"round": name, "key": progress.key, "users": progress.users})

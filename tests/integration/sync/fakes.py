@@ -168,8 +168,8 @@ class FakeQueues:
     async def publish(self, reason: str, users: Sequence[str] = (), delay: timedelta = timedelta()) -> None:
         self.orders.append(Order("publish", tuple(users), reason, delay))
 
-    async def replicate(self, reason: str) -> None:
-        self.orders.append(Order("directory", (), reason))
+    async def replicate(self, reason: str, delay: timedelta = timedelta()) -> None:
+        self.orders.append(Order("directory", (), reason, delay))
 
     async def catch_up(self, task: str) -> None:
         self.orders.append(Order("overdue", (), task))

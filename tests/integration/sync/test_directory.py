@@ -1,16 +1,21 @@
 """The stored users follow the PBX's."""
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from unittest.mock import AsyncMock
 
 import pytest
 
+from dev.pbx import PbxSimulator
 from shared.errors import PbxLoginRefused, PbxUnavailable, WrongPbx
-from shared.model import MailboxState, User
+from shared.model import CalendarUser, MailboxState, User
 from shared.pbx.protocol import TableRow
+from shared.pbx.session import PbxLink, open_session
 from shared.settings import PbxSettings, Scope
+from shared.state.storage import Operation, Table
 from shared.sync.directory import Changes, is_overdue
 from shared.sync.interfaces import Heartbeat, Trouble
-from tests.integration.sync.fakes import Order
+from tests.integration.sync.fakes import FakePbx, Order
 from tests.integration.sync.world import HOUR, MINUTE, World, appoint, guid_of, person
 
 pytestmark = pytest.mark.integration
@@ -145,7 +150,7 @@ class TestRemoved:
         monkeypatch.undo()
         world.queues.take()
         await replicate(world, person("anna"), person("bernd"))
-        assert world.queues.users_of("subscribe") == [ANNA]
+        assert world.queues.users_of("subscribe") == [ANNA, BERND], "his addresses were not followed yet"
         await world.subscriber.subscribe([ANNA], "test")
         assert ANNA in world.queues.users_of("sync")
         await world.read(ANNA)
@@ -226,6 +231,184 @@ async def test_one_replicates_at_a_time(world: World) -> None:
     await world.leases.release(lease)
     assert await replicate(world) == Changes(1, 0, 0)
     assert await replicate(world) == Changes(0, 0, 0), "the lease was given back"
+
+
+@pytest.mark.parametrize(
+    ("reason", "orders"),
+    [
+        ("hourly", []),
+        ("overdue", []),
+        ("configuration", [Order("directory", (), "configuration", MINUTE)]),
+    ],
+)
+async def test_what_was_asked_for_while_another_runs_is_done_after_it(
+    world: World, reason: str, orders: list[Order]
+) -> None:
+    """The one that runs may have begun with the configuration before."""
+    assert await world.leases.acquire("directory", world.now, HOUR) is not None
+    assert await world.directory.run(reason) is None
+    assert world.queues.take() == orders
+
+
+class TestLong:
+    """A replication that takes longer than its lease was granted for."""
+
+    PEOPLE = tuple(person(f"{digit}{n}") for digit in "048c" for n in range(3))
+
+    @pytest.fixture(autouse=True)
+    def slow(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two minutes pass with each row."""
+        world.pbx.list_users(*self.PEOPLE)
+        users = world.pbx.users
+
+        async def crawl() -> AsyncIterator[TableRow]:
+            async for row in users():
+                world.now += 2 * MINUTE
+                await self.meanwhile(world)
+                yield row
+
+        monkeypatch.setattr(FakePbx, "users", lambda _: crawl())
+        self.others = 0
+
+    async def meanwhile(self, world: World) -> None:
+        if await world.leases.acquire("directory", world.now, MINUTE) is not None:
+            self.others += 1
+
+    async def test_keeps_its_lease(self, world: World) -> None:
+        assert await replicate(world) == Changes(len(self.PEOPLE), 0, 0)
+        assert self.others == 0
+        assert await world.leases.acquire("directory", world.now, MINUTE) is not None, "given back"
+
+    async def test_gives_up_where_it_lost_it(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def overslept(_: World) -> None:
+            world.now += HOUR
+            assert await world.leases.acquire("directory", world.now, HOUR) is not None
+            monkeypatch.setattr(self, "meanwhile", AsyncMock())
+
+        monkeypatch.setattr(self, "meanwhile", overslept)
+        assert await replicate(world) is None
+        assert await known(world) == []
+        assert await world.health.heartbeat("directory") is None
+        assert await world.leases.acquire("directory", world.now, MINUTE) is None, "the other one's"
+
+
+class TestMany:
+    PEOPLE = tuple(person(f"{n % 16:x}{n}") for n in range(500))
+
+    async def test_are_stored_listed_and_asked_for_in_whole_groups(self, world: World) -> None:
+        assert await replicate(world, *self.PEOPLE) == Changes(500, 0, 0)
+        assert await known(world) == sorted((p.sip for p in self.PEOPLE), key=guid_of)
+        orders = world.queues.take()
+        assert sorted(g for order in orders for g in order.users) == sorted(p.guid for p in self.PEOPLE)
+        assert {len(order.users) for order in orders} <= {20 * n for n in range(1, 26)}
+        assert [len((await world.listing.page(after=after)).users) for after in ("", "~")] == [50, 0]
+
+    async def test_changes_go_together(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        await replicate(world, *self.PEOPLE)
+        requests = 0
+        transact = Table.transact
+
+        async def count(table: Table, steps: Sequence[Operation]) -> object:
+            nonlocal requests
+            requests += 1
+            return await transact(table, steps)
+
+        monkeypatch.setattr(Table, "transact", count)
+        moved = [replace(p, location="elsewhere") for p in self.PEOPLE]
+        assert await replicate(world, *moved) == Changes(0, 500, 0)
+        assert requests == 16, "names did not change: the listing is not written"
+
+
+async def test_a_run_killed_between_partitions_is_finished_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_partition = world.users.in_partition
+
+    def killed(partition: str) -> AsyncIterator[CalendarUser]:
+        if partition == "b":
+            raise OSError("killed")
+        return in_partition(partition)
+
+    monkeypatch.setattr(world.users, "in_partition", killed)
+    with pytest.raises(OSError, match="killed"):
+        await replicate(world, person("anna"), person("bernd"))
+    monkeypatch.undo()
+    assert await known(world) == ["anna"]
+    assert await replicate(world) == Changes(1, 0, 0)
+    assert await known(world) == ["anna", "bernd"]
+    assert len((await world.listing.page()).users) == 2
+    world.now += 10 * MINUTE
+    world.queues.take()
+    await world.upkeep.run()
+    assert ANNA in world.queues.users_of("subscribe"), "whose order was lost"
+
+
+async def test_a_renamed_user_is_marked_for_reading_with_the_new_name(world: World) -> None:
+    """A run that is killed before the order leaves the mark, which the upkeep finds."""
+    world.pbx.identity = None
+    world.directory_settings = PbxSettings()
+    await replicate(world, person("anna"))
+    await replicate(world, replace(person("anna"), sip="anna.new"))
+    assert (await world.find(ANNA)).read_requested_at == world.now
+
+
+class TestRows:
+    """What one replication lists of a user more than once: the last counts."""
+
+    async def test_two_rows_with_the_same_guid(self, world: World) -> None:
+        world.pbx.list_users(person("anna"), person("bernd"), replace(person("anna"), sip="anna2"))
+        assert await replicate(world) == Changes(2, 0, 0)
+        assert await known(world) == ["anna2", "bernd"]
+        assert await replicate(world) == Changes(0, 0, 0)
+
+    @pytest.mark.parametrize("stays", [True, False])
+    async def test_who_comes_and_goes_meanwhile(self, world: World, stays: bool) -> None:
+        anna = person("anna")
+        rows = [TableRow(ANNA, anna), TableRow(ANNA, None)] * 2 + [TableRow(BERND, person("bernd"))]
+        world.pbx.rows = rows + [TableRow(ANNA, anna)] * stays
+        assert await replicate(world) == Changes(1 + stays, 0, 0)
+        assert await known(world) == ["anna"] * stays + ["bernd"]
+
+    async def test_who_leaves_the_scope_meanwhile(self, world: World) -> None:
+        world.directory_settings = PbxSettings(scope=Scope.GROUPS, scope_groups=("sales",))
+        world.pbx.list_users(person("anna", groups=("sales",)), person("anna"))
+        assert await replicate(world) == Changes(0, 0, 0)
+
+
+class TestSimulatedPbx:
+    """Over a real session, where rows change while they are replicated."""
+
+    @pytest.fixture
+    async def simulator(self, world: World) -> AsyncIterator[PbxSimulator]:
+        rows = [{"guid": guid_of(name), "h323": name} for name in ("anna", "bernd", "carla")]
+        async with PbxSimulator(users=rows) as pbx:
+            yield pbx
+
+    async def run(self, world: World, pbx: PbxSimulator) -> Changes | None:
+        link = PbxLink(pbx.url, "master", "calendarsync", "secret", pbx.ca_pem)
+        return await replace(world.directory, connect=lambda: open_session(link)).run()
+
+    async def test_a_user_without_a_user_name_is_none(self, world: World, simulator: PbxSimulator) -> None:
+        assert await self.run(world, simulator) == Changes(3, 0, 0)
+        row = simulator.users.find(ANNA)
+        assert row is not None
+        row.columns["h323"] = ""
+        assert await self.run(world, simulator) == Changes(0, 0, 1)
+        assert await known(world) == ["bernd", "carla"]
+        simulator.users.change(ANNA, {"h323": "anna"})
+        assert await self.run(world, simulator) == Changes(1, 0, 0)
+
+    async def test_a_replication_that_breaks_off_changes_nothing(
+        self, world: World, simulator: PbxSimulator
+    ) -> None:
+        await self.run(world, simulator)
+        simulator.users.remove(ANNA)
+        simulator.users.add({"guid": "d" * 32, "h323": "dora"})
+        simulator.faults.drop_after = 5
+        assert await self.run(world, simulator) is None
+        assert await known(world) == ["anna", "bernd", "carla"]
+        assert await self.run(world, simulator) == Changes(1, 0, 1)
+        assert await known(world) == ["bernd", "carla", "dora"]
 
 
 class TestTrouble:

@@ -13,6 +13,7 @@ from shared.state.census import CensusTaker
 from shared.state.due import DueIndex
 from shared.state.health import Health
 from shared.state.leases import Leases
+from shared.state.listing import Listing
 from shared.state.outbox import Outbox
 from shared.state.storage import Storage
 from shared.state.users import UserStore
@@ -75,6 +76,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.users = UserStore(self.storage)
+        self.listing = Listing(self.storage, self.users)
         self.agendas = AgendaStore(self.storage)
         self.due = DueIndex(self.storage)
         self.outbox = Outbox(self.storage)
@@ -144,6 +146,7 @@ class World:
     def directory(self) -> Directory:
         return Directory(
             self.users,
+            self.listing,
             self.farewell,
             self.leases,
             self.health,
