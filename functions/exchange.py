@@ -43,6 +43,8 @@ def open_transport(
     settings: ExchangeSettings, store: SignInStore, *, connections: int, authority: str = ""
 ) -> ExchangeTransport:
     """Signs in as the sync type says, on so many connections at most. Raises SettingsError."""
+    most = settings.max_subscriptions
+    connections = min(connections, most)
     tls = tls_context(settings.certificate)
     if settings.sync_type is SyncType.CLOUD_APP_ONLY:
         tokens: ApplicationTokens | DelegatedTokens = ApplicationTokens(
@@ -56,10 +58,12 @@ def open_transport(
             settings.password.get_secret_value(),
             tls,
             lanes=connections,
+            most_requests=most,
             channel_binding=settings.channel_binding,
             allow_plain_http=settings.allow_plain_http,
         )
-    return BearerTransport(tokens, tls, [settings.cloud.ews_url, settings.ews_url], connections=connections)
+    urls = [settings.cloud.ews_url, settings.ews_url]
+    return BearerTransport(tokens, tls, urls, connections=connections, most_requests=most)
 
 
 def source_at(

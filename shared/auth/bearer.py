@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from shared.auth.entra import Pause, Tokens, utc_now
+from shared.auth.lanes import MOST_REQUESTS, Lanes
 from shared.auth.refusals import RARELY
 from shared.errors import SettingsError, SignInRefused
 from shared.ews.transport import Answer, HttpTransport, open_client
@@ -21,7 +22,7 @@ from shared.ews.transport import Answer, HttpTransport, open_client
 class BearerTransport:
     """Requests with a token from ``tokens``, which goes over https to the origins of ``urls`` only.
 
-    Owns ``tokens``. ``transport`` is a test double, or None.
+    Owns ``tokens``. A connection is replaced after ``most_requests``. ``transport`` is a test double.
     """
 
     def __init__(
@@ -31,12 +32,15 @@ class BearerTransport:
         urls: Iterable[str],
         *,
         connections: int = 8,
+        most_requests: int = MOST_REQUESTS,
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._tokens = tokens
         self._origins = frozenset(filter(None, map(_origin, urls)))
-        self._http = HttpTransport(open_client(tls, connections=connections, transport=transport))
+        self._lanes = Lanes(
+            lambda: open_client(tls, connections=1, transport=transport), connections, most_requests
+        )
         self._pause = Pause(now)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -70,11 +74,13 @@ class BearerTransport:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._lanes.aclose()
         await self._tokens.aclose()
 
     async def _send(self, url: str, headers: Mapping[str, str], body: bytes, token: str) -> Answer:
-        return await self._http.post(url, {**headers, "authorization": f"Bearer {token}"}, body)
+        async with self._lanes.take() as lane:
+            transport = HttpTransport(lane.client)
+            return await transport.post(url, {**headers, "authorization": f"Bearer {token}"}, body)
 
 
 def _origin(url: str) -> str:

@@ -24,6 +24,7 @@ import spnego
 from spnego.channel_bindings import GssChannelBindings
 
 from shared.auth.channel_binding import ChannelBinding, binding_of
+from shared.auth.lanes import MOST_REQUESTS, Lane, Lanes
 from shared.errors import ExchangeUnavailable, SettingsError, SignInRefused
 from shared.ews.failures import http_failure
 from shared.ews.transport import CONNECTION_LOST, Answer, open_client, send
@@ -32,14 +33,6 @@ logging.getLogger("spnego").setLevel(logging.INFO)  # its debug lines hold the t
 
 
 _CHALLENGE = re.compile(r"\bNTLM ([A-Za-z0-9+/=]+)", re.IGNORECASE)
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One connection. ``warm`` is whether it has been signed in, as far as we know."""
-
-    client: httpx.AsyncClient
-    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +47,8 @@ class _Handshake:
 class NtlmLanes:
     """Requests signed in with NTLM as ``user`` (``DOMAIN\\name`` or ``name@domain``), ``lanes`` at a time.
 
+    A lane gets another connection after ``most_requests``.
+
     ``channel_binding`` *auto* sends it, and after a refusal tries once without. Credentials go to https
     only, unless ``allow_plain_http``. ``connect`` makes a lane's httpx transport: a test double, or None.
     """
@@ -65,6 +60,7 @@ class NtlmLanes:
         tls: ssl.SSLContext,
         *,
         lanes: int = 8,
+        most_requests: int = MOST_REQUESTS,
         channel_binding: ChannelBinding = "auto",
         allow_plain_http: bool = False,
         connect: Callable[[], httpx.AsyncBaseTransport | None] = lambda: None,
@@ -76,10 +72,9 @@ class NtlmLanes:
             channel_binding
         ]
         self._bindings = self._configured
-        self._lanes = [_Lane(open_client(tls, connections=1, transport=connect())) for _ in range(lanes)]
-        self._free: asyncio.LifoQueue[_Lane] = asyncio.LifoQueue()  # the lane used last is the warmest
-        for lane in self._lanes:
-            self._free.put_nowait(lane)
+        self._lanes = Lanes(
+            lambda: open_client(tls, connections=1, transport=connect()), lanes, most_requests
+        )
         self._first = asyncio.Lock()
         self._proven = False
         self._refused_until = 0.0
@@ -91,8 +86,7 @@ class NtlmLanes:
         """
         if urlsplit(url).scheme != "https" and not self._allow_plain_http:
             raise SettingsError("exchange.url", "credentials are not sent over http", "Use https.")
-        lane = await self._free.get()
-        try:
+        async with self._lanes.take() as lane:
             try:
                 return await self._send(lane, url, headers, body)
             except ExchangeUnavailable as error:
@@ -100,15 +94,12 @@ class NtlmLanes:
                     raise
                 lane.warm = False
             return await self._send(lane, url, headers, body)
-        finally:
-            self._free.put_nowait(lane)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for lane in self._lanes:
-            await lane.client.aclose()
+        await self._lanes.aclose()
 
-    async def _send(self, lane: _Lane, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _send(self, lane: Lane, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if lane.warm:
             answer = await send(lane.client, url, headers, body)
             lane.warm = answer.status != 401 and _stays(answer)
@@ -120,7 +111,7 @@ class NtlmLanes:
                 return await self._sign_in(lane, url, headers, body)
         return await self._sign_in(lane, url, headers, body)
 
-    async def _sign_in(self, lane: _Lane, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _sign_in(self, lane: Lane, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         for binding in self._bindings:
             tried = await self._handshake(lane, url, headers, body, bind=binding)
             if tried.signed_in:
@@ -145,7 +136,7 @@ class NtlmLanes:
             raise error
 
     async def _handshake(
-        self, lane: _Lane, url: str, headers: Mapping[str, str], body: bytes, *, bind: bool
+        self, lane: Lane, url: str, headers: Mapping[str, str], body: bytes, *, bind: bool
     ) -> _Handshake:
         """Type 1, and where Exchange asks for it Type 3 with the request.
 
