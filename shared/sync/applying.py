@@ -284,7 +284,9 @@ class Applier:
             await self.budget.reset()
         if Effect.END_PBX_PAUSE in effects:
             await self.health.set_trouble("pbx", None)
-            await self.queues.publish("configuration")
+            if Effect.TELL_ANEW not in effects:
+                # Else what waits is first looked through: not all of it is for the other PBX.
+                await self.queues.publish("configuration")
         if Effect.REPLICATE in effects:
             await self.queues.replicate("configuration")
 
