@@ -26,6 +26,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         port=arguments.port,
         http_port=arguments.http_port,
         control_port=arguments.control_port,
+        entra_control=arguments.entra_control,
     )
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument("--control-port", type=int, default=0, help="port of the control API (0: any free)")
     parser.add_argument("--user", default="EXAMPLE\\calendar", help="account that may sign in")
     parser.add_argument("--password", required=True)
+    parser.add_argument("--entra-control", help="controls of an Entra ID whose tokens sign in too")
     parser.add_argument("--account-mailbox", help="address of the account's own mailbox")
     parser.add_argument("--ca-file", type=Path, required=True, help="where to write the authority's PEM")
     parser.add_argument("--seed", type=Path, help='JSON file: {"mailboxes": […]}')

@@ -196,7 +196,7 @@ class Autodiscover:
         reply = site.pox
         if reply is None or reply.kind in ("location", "page", "hang", "close"):
             return await _answer_plainly(request, reply)
-        if site.scheme == "https" and site.sign_in and (refusal := self._sign_in.refuse(request)):
+        if site.scheme == "https" and site.sign_in and (refusal := await self._sign_in.refuse(request)):
             return refusal
         address = _address_in(content) if request.method == "POST" else None
         if address is None:

@@ -81,7 +81,7 @@ class Endpoint:
         content = await request.read()
         if fault := self._script.strike_unread():
             return await self._replace(request, fault, "")
-        if refusal := self._sign_in.refuse(request):
+        if refusal := await self._sign_in.refuse(request):
             return refusal
         if request.method != "POST":
             return web.Response(text="<html><body>Service</body></html>", content_type="text/html")

@@ -1,4 +1,4 @@
-"""NTLM sign-in: it holds for a TCP connection, and for no other.
+"""NTLM sign-in, which holds for a TCP connection and for no other, and bearer tokens of a simulated Entra ID.
 
 Published source: MS-NLMP, MS-NTHT (NTLM over HTTP), RFC 5929 (tls-server-end-point).
 """
@@ -18,7 +18,7 @@ from typing import Literal
 from weakref import WeakKeyDictionary
 
 import spnego
-from aiohttp import web
+from aiohttp import ClientSession, web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from multidict import CIMultiDict
@@ -42,7 +42,8 @@ class SignIn:
     """Signs connections in with one account's user (``DOMAIN\\user`` or ``user@domain``) and password.
 
     ``extended_protection`` says whether a channel binding to one of ``certificates`` is ignored, checked
-    where the client sends one, or required.
+    where the client sends one, or required. ``entra_control`` is the address of the controls of a simulated
+    Entra ID, whose access tokens let in too.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class SignIn:
         statistics: Statistics,
         *,
         extended_protection: ExtendedProtection = "allow",
+        entra_control: str | None = None,
     ) -> None:
+        self._entra_control = entra_control
         self._extended_protection = extended_protection
         self._statistics = statistics
         self._connections: WeakKeyDictionary[asyncio.Transport, _Connection] = WeakKeyDictionary()
@@ -92,12 +95,23 @@ class SignIn:
         self._accounts.touch(mode=0o600)
         self._accounts.write_text(self._account)
 
+    async def _may_read(self, token: str) -> bool:
+        wish = {"token": token, "audience": "https://outlook.office365.com"}
+        async with (
+            ClientSession() as client,
+            client.post(f"{self._entra_control}/verify", json=wish) as answer,
+        ):
+            claims = await answer.json() if answer.ok else {}
+        return "full_access_as_app" in claims.get("roles", ()) or "EWS.AccessAsUser.All" in claims.get(
+            "scp", ""
+        )
+
     def abort_connections(self) -> None:
         """Cut off clients that have not said goodbye; TLS would wait for them."""
         for transport in list(self._connections):
             transport.abort()
 
-    def refuse(self, request: web.Request) -> web.Response | None:
+    async def refuse(self, request: web.Request) -> web.Response | None:
         """The 401 that an unauthenticated request gets, or None where its connection is signed in."""
         assert request.transport is not None
         connection = self._connections.get(request.transport)
@@ -105,6 +119,8 @@ class SignIn:
             connection = self._connections[request.transport] = _Connection()
             self._statistics.connections += 1
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme == "Bearer" and self._entra_control:
+            return None if await self._may_read(token) else unauthorized()
         if scheme not in _SCHEMES:
             return None if connection.user else unauthorized()
         try:

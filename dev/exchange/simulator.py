@@ -49,6 +49,7 @@ class ExchangeSimulator:
         port: int = 0,
         http_port: int = 0,
         control_port: int = 0,
+        entra_control: str | None = None,
         xsd_dir: Path | None = None,
         clock: Clock = now_in_utc,
     ) -> None:
@@ -67,6 +68,7 @@ class ExchangeSimulator:
             self._certificates.known,
             self.statistics,
             extended_protection=extended_protection,
+            entra_control=entra_control,
         )
         self.autodiscover = Autodiscover(self.directory, self.sign_in, self._certificates, version=version)
         self._endpoint = Endpoint(

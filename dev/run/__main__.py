@@ -17,6 +17,7 @@ from dev.run.lock import RunError, announce, check_ports, only_one
 from dev.run.observer import Observer
 from dev.run.stack import Ports, start_stack
 from dev.seed import create_seed
+from shared.settings import SyncType
 
 LARGEST = 5000
 DIRECTORY = Path(".run")
@@ -41,12 +42,23 @@ def parse_command(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--once", action="store_true", help="end after the first table; status 0 if it is right"
     )
-    parser.add_argument("--port", type=int, default=7071, help="first of eight consecutive ports")
+    parser.add_argument("--port", type=int, default=7071, help="first of ten consecutive ports")
     parser.add_argument(
         "--directory", type=Path, default=DIRECTORY, help="for logs; one run at a time in each"
     )
     parser.add_argument("--users", type=int, default=25, help=f"1 to {LARGEST}")
+    parser.add_argument(
+        "--sync-type",
+        type=SyncType,
+        default=SyncType.ON_PREMISES,
+        help="on-premises, cloud-app-only or cloud-delegated; the last is signed in on the page",
+    )
+    parser.add_argument(
+        "--admin-sign-in", choices=("local", "entra"), default="local", help="of the page's administrators"
+    )
     options = parser.parse_args(arguments)
+    if options.sync_type is SyncType.DISABLED:
+        parser.error("--sync-type: nothing would happen")
     if not 1 <= options.users <= LARGEST:
         parser.error(f"--users: {options.users} is not between 1 and {LARGEST}")
     if not 1024 <= options.port <= 65_000:
@@ -76,7 +88,9 @@ async def run(options: argparse.Namespace) -> int:
     seed = create_seed(options.users, now=datetime.now(UTC), at_work=True)
     async with contextlib.AsyncExitStack() as stack:
         running = await stack.enter_async_context(
-            start_stack(options.directory, Ports(options.port), seed, say)
+            start_stack(
+                options.directory, Ports(options.port), seed, say, options.sync_type, options.admin_sign_in
+            )
         )
         announce(
             options.directory,
@@ -85,8 +99,11 @@ async def run(options: argparse.Namespace) -> int:
                 "functions": running.functions,
                 "pbx_control": running.pbx_control,
                 "exchange_control": running.exchange_control,
+                "entra_control": running.entra_control,
             },
         )
+        if options.sync_type is SyncType.CLOUD_DELEGATED:
+            say("to do", f"authenticate on {running.functions}/configuration/exchange")
         observer = await stack.enter_async_context(Observer(running))
         await running.replicate()
         right = await observer.await_first_table(say)

@@ -18,11 +18,12 @@ import httpx
 from cryptography.fernet import Fernet
 
 from dev.azurite import Azurite, AzuriteError
+from dev.run.identity import Identity
 from dev.run.lock import RunError
 from dev.seed import Seed
 from shared.cipher import Cipher
 from shared.environment import Environment
-from shared.settings import parse_section
+from shared.settings import SyncType, parse_section
 from shared.state.config import ConfigStore
 from shared.state.storage import Storage
 
@@ -54,6 +55,8 @@ class Ports:
             "blob storage",
             "queue storage",
             "table storage",
+            "Entra ID",
+            "Entra ID controls",
         )
         return {self.first + number: name for number, name in enumerate(names)}
 
@@ -66,6 +69,7 @@ class Stack:
     functions: str
     pbx_control: str
     exchange_control: str
+    entra_control: str
     environment: Environment
     master_key: str
     processes: Mapping[str, subprocess.Popen[bytes]]
@@ -86,9 +90,18 @@ class Stack:
 
 
 @asynccontextmanager
-async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> AsyncIterator[Stack]:
+async def start_stack(
+    directory: Path,
+    ports: Ports,
+    seed: Seed,
+    say: Say,
+    sync_type: SyncType = SyncType.ON_PREMISES,
+    admin_sign_in: str = "local",
+) -> AsyncIterator[Stack]:
     """Start everything; all is ended on leaving. Logs go to ``directory``. Raises RunError."""
-    functions, pbx, pbx_control, exchange, exchange_control, blob, queue, table = ports.purposes
+    functions, pbx, pbx_control, exchange, exchange_control, blob, queue, table, *more = ports.purposes
+    entra, entra_control = more
+    identity = Identity(ACCOUNT, f"http://127.0.0.1:{functions}")
     password, app_password, key = (secrets.token_hex(12) for _ in range(3))
     processes: dict[str, subprocess.Popen[bytes]] = {}
     async with AsyncExitStack() as stack:
@@ -103,7 +116,7 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
                 _process(name, arguments, directory / f"{name}.log", ready, environment)
             )
 
-        pbx_ca, exchange_ca = directory / "pbx.pem", directory / "exchange.pem"
+        pbx_ca, exchange_ca, entra_ca = (directory / f"{name}.pem" for name in ("pbx", "exchange", "entra"))
         await start(
             "pbx",
             "dev.pbx",
@@ -123,6 +136,20 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
         say("pbx", f"simulated, wss://localhost:{pbx}, {len(seed.pbx['users'])} users")
         say("phones", f"http://127.0.0.1:{pbx_control}/phones")
         await start(
+            "entra",
+            "dev.entra",
+            {
+                "--port": entra,
+                "--control-port": entra_control,
+                "--ca-file": entra_ca,
+                "--seed": _write(directory / "entra.json", identity.seed),
+            },
+            f"http://127.0.0.1:{entra_control}/statistics",
+        )
+        say("entra", f"simulated, https://127.0.0.1:{entra}, {ACCOUNT} can sign in")
+        # An application resolves names as the configured user, who needs a mailbox for it.
+        mailboxes = [*seed.exchange["mailboxes"], {"address": ACCOUNT, "name": "Calendar Service"}]
+        await start(
             "exchange",
             "dev.exchange",
             {
@@ -131,20 +158,23 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
                 "--user": ACCOUNT,
                 "--password": password,
                 "--ca-file": exchange_ca,
-                "--seed": _write(directory / "exchange.json", seed.exchange),
+                "--entra-control": f"http://127.0.0.1:{entra_control}",
+                "--seed": _write(directory / "exchange.json", {"mailboxes": mailboxes}),
             },
             f"http://127.0.0.1:{exchange_control}/statistics",
         )
         say(
             "exchange",
-            f"simulated, https://localhost:{exchange}, {len(seed.exchange['mailboxes'])} mailboxes",
+            f"simulated, https://localhost:{exchange}, {len(mailboxes)} mailboxes",
         )
         settings = {
             "AzureWebJobsStorage": storage,
             "CALENDAR_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
             "CALENDAR_CALLBACK_URL": f"http://127.0.0.1:{functions}",
-            "CALENDAR_ADMIN_SIGN_IN": "local",
+            "CALENDAR_AUTHORITY": f"https://127.0.0.1:{entra}",
+            **identity.administration(local=admin_sign_in == "local"),
         }
+        by_password = sync_type is SyncType.ON_PREMISES
         environment = Environment.read(settings)
         await _configure(
             environment,
@@ -156,11 +186,11 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
                     "certificate": pbx_ca.read_text(),
                 },
                 "exchange": {
-                    "sync_type": "on-premises",
+                    "sync_type": sync_type,
                     "user": ACCOUNT,
-                    "password": password,
                     "url": f"localhost:{exchange}",
-                    "certificate": exchange_ca.read_text(),
+                    "certificate": exchange_ca.read_text() + entra_ca.read_text(),
+                    **({"password": password} if by_password else identity.exchange_section),
                 },
                 "presence": {
                     "language": LANGUAGE,
@@ -169,13 +199,15 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
                 },
             },
         )
-        say("configuration", f"on-premises Exchange, notes in {LANGUAGE}, {ZONE}")
+        say("configuration", f"{sync_type} Exchange, notes in {LANGUAGE}, {ZONE}")
         await start(
             "functions",
             "dev.host",
             {"--root": ROOT, "--port": functions},
             f"http://127.0.0.1:{functions}/admin/host/status",
             DEV_HOST_MASTER_KEY=key,
+            # The page signs administrators in with the system's certificates, and here these are those.
+            SSL_CERT_FILE=str(entra_ca.absolute()),
             **settings,
         )
         say("functions", f"http://127.0.0.1:{functions}")
@@ -185,6 +217,7 @@ async def start_stack(directory: Path, ports: Ports, seed: Seed, say: Say) -> As
             functions=f"http://127.0.0.1:{functions}",
             pbx_control=f"http://127.0.0.1:{pbx_control}",
             exchange_control=f"http://127.0.0.1:{exchange_control}",
+            entra_control=f"http://127.0.0.1:{entra_control}",
             environment=environment,
             master_key=key,
             processes=processes,

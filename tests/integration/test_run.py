@@ -63,10 +63,10 @@ class Run:
 
 
 def find_ports() -> int:
-    """The first of eight consecutive free ports."""
+    """The first of ten consecutive free ports."""
     for _ in range(1000):
         first = random.randrange(10_000, 32_000)
-        sockets = [socket.socket() for _ in range(8)]
+        sockets = [socket.socket() for _ in range(10)]
         try:
             for number, attempt in enumerate(sockets):
                 attempt.bind(("127.0.0.1", first + number))
@@ -159,7 +159,8 @@ def test_ports_in_use_are_named_with_their_purpose(tmp_path: Path) -> None:
     assert run.lines[0].startswith(f"run: These ports are in use: {first + 3} (Exchange).")
 
 
-def test_once_ends_after_the_table_with_status_0(tmp_path: Path) -> None:
-    run = Run(tmp_path, "--once", "--users", "3", "--port", str(find_ports()))
+@pytest.mark.parametrize("sync_type", ["on-premises", "cloud-app-only"])
+def test_once_ends_after_the_table_with_status_0(tmp_path: Path, sync_type: str) -> None:
+    run = Run(tmp_path, "--once", "--users", "3", "--port", str(find_ports()), "--sync-type", sync_type)
     assert run.wait() == 0, "\n".join(run.lines)
     assert run.lines[-1] == "3 users, 0 without a mailbox, 0 wrong"
