@@ -43,10 +43,11 @@ class Verdict:
 
 def run_seed(seed: int, tables: Callable[[VirtualLoop], Any] | None = None) -> Verdict:
     """A random run."""
-    return _run(lambda loop: _storm(seed, tables(loop) if tables else MemoryTables()))
+    return run(lambda loop: _storm(seed, tables(loop) if tables else MemoryTables()))
 
 
-def _run(work: Callable[[VirtualLoop], Any]) -> Verdict:
+def run(work: Callable[[VirtualLoop], Any]) -> Verdict:
+    """Carry out one run in a loop of its own."""
     loop = VirtualLoop()
     try:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:

@@ -1,0 +1,134 @@
+"""Many runs: by seeds, and by killing a worker at every call of one scenario in turn."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from multiprocessing import get_context
+
+from shared.model import Appointment, User
+from tests.faults.chaos import Chaos, Fault, Point
+from tests.faults.life import BEGINNINGS, MINUTE
+from tests.faults.memory import MemoryTables
+from tests.faults.run import Verdict, judge, run, run_seed
+from tests.faults.world import World, seed_jitter
+
+BUSY = 16
+"""Minutes of the scenario in which something happens."""
+
+
+@dataclass
+class Tally:
+    """What all runs together did."""
+
+    runs: int = 0
+    failed: list[Verdict] = field(default_factory=list)
+    faults: Counter[Fault] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    presences: int = 0
+    slowest: timedelta = timedelta()
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one more."""
+        self.runs += 1
+        self.faults += verdict.faults
+        self.calls += verdict.calls
+        self.kills += verdict.kills
+        self.presences += verdict.presences
+        if verdict.problems:
+            self.failed.append(verdict)
+        else:
+            self.slowest = max(self.slowest, verdict.recovered)
+
+    def lines(self) -> Iterator[str]:
+        """The counts, to be printed."""
+        yield f"{self.runs} runs, {len(self.failed)} failed; {self.presences} presences taken by the PBX"
+        yield f"{sum(self.calls.values())} calls at {len(self.calls)} places, workers killed at {len(self.kills)} of them"
+        yield f"slowest recovery {self.slowest}"
+        for fault, count in self.faults.most_common():
+            yield f"  {count:7}  {fault}"
+
+
+def run_seeds(seeds: Iterable[int], jobs: int, seconds: float = float("inf")) -> Tally:
+    """Random runs, none begun after so many seconds."""
+    return _each(run_seed, list(seeds), jobs, seconds)
+
+
+def run_points(stride: int, first: int, jobs: int, seconds: float = float("inf")) -> tuple[Tally, int]:
+    """The scenario with a kill before and after every ``stride``-th call; also how many calls it has."""
+    calm = run_point(0)
+    if calm.problems:
+        tally = Tally()
+        tally.add(calm)
+        return tally, calm.number
+    points = [sign * number for number in range(first, calm.number + 1, stride) for sign in (1, -1)]
+    return _each(run_point, points, jobs, seconds), calm.number
+
+
+def run_point(point: int) -> Verdict:
+    """The scenario with a kill before this call, or after it where the number is negative; 0: none."""
+    return run(lambda loop: _scenario(point))
+
+
+def _each(work: Callable[[int], Verdict], numbers: list[int], jobs: int, seconds: float) -> Tally:
+    tally = Tally()
+    end = time.monotonic() + seconds
+    if jobs == 1:
+        for number in numbers:
+            if time.monotonic() > end:
+                break
+            tally.add(work(number))
+        return tally
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+        waiting = iter(numbers)
+        while group := [number for _, number in zip(range(4 * jobs), waiting, strict=False)]:
+            for verdict in pool.map(work, group):
+                tally.add(verdict)
+            if time.monotonic() > end:
+                break
+    return tally
+
+
+async def _scenario(point: int) -> Verdict:
+    """Users come, calendars and addresses change, appointments begin and end, a user leaves."""
+    seed_jitter(0)
+    start = BEGINNINGS[0]
+    kill = Point(abs(point), after=point < 0)
+    world = World(lambda clock: Chaos(0, {}, clock, kill), start, MemoryTables())
+    exchange, pbx = world.exchange, world.pbx
+
+    def appointment(name: str, begin: int, end: int) -> Appointment:
+        return Appointment(name, start + begin * MINUTE, start + end * MINUTE, name)
+
+    for number, name in enumerate(("anna", "bert", "carl")):
+        exchange.add_mailbox(f"{name}@example.com", [appointment(f"first of {name}", 4 + number, 9)])
+        pbx.put(User(f"{number}" * 32, name, name, name, (f"{name}@example.com",)))
+    exchange.add_mailbox("other@example.com", [appointment("of another", 2, 60)])
+    steps: dict[float, Callable[[], None]] = {
+        3.2: lambda: exchange.change("anna@example.com", [appointment("second of anna", 3, 30)]),
+        6.1: lambda: exchange.change("anna@example.com", []),
+        7.1: lambda: exchange.change("bert@example.com", [appointment("second of bert", 8, 11)]),
+        8.0: lambda: pbx.put(User("1" * 32, "bert", "bert", "bert", ("other@example.com",))),
+        8.5: lambda: exchange.lose_subscriptions(),
+        8.6: lambda: pbx.remove("2" * 32),
+        8.7: lambda: pbx.put(User("3" * 32, "doris", "doris", "doris", ("carl@example.com",))),
+        12.0: lambda: exchange.change("carl@example.com", [appointment("second of carl", 13, 15)]),
+    }
+    async with world.running():
+        # The hourly replication comes at seven minutes past.
+        for minute, step in steps.items():
+            await world.sleep_until(start + minute * MINUTE)
+            step()
+        await world.host.queues.get_queue_client("directory").send_message('{"users": [], "reason": "asked"}')
+        await world.sleep_until(start + BUSY * MINUTE)
+        busy = world.chaos.number
+        world.chaos.peace = True
+        verdict = await judge(world, point, timedelta(minutes=110))
+        verdict.number = busy
+        return verdict
+
