@@ -31,8 +31,8 @@ async def administration(request: func.HttpRequest) -> func.HttpResponse:
     except ValueError:
         return func.HttpResponse(status_code=400)
     loop = asyncio.get_running_loop()
+    calendar = await services()
     if loop not in _of_loop:
-        calendar = await services()
         # Not before somebody asks: an instance that works for Exchange alone never needs it.
         from functions.admin.app import create_app
 
@@ -40,4 +40,5 @@ async def administration(request: func.HttpRequest) -> func.HttpResponse:
         await calendar.storage.create()
         _of_loop[loop] = func.AsgiMiddleware(create_app(calendar))  # type: ignore[no-untyped-call]
     answer: func.HttpResponse = await _of_loop[loop].handle_async(request)
+    await calendar.catch_up()
     return answer

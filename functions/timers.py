@@ -28,6 +28,7 @@ async def _tick() -> None:
     calendar = await services()
     configuration = await calendar.configuration()
     async with calendar.execution("tick"), calendar.heartbeat("tick"):
+        calendar.metrics.count("overdue", await calendar.overdue.start_others())
         await calendar.applier.notice(configuration)
         if missing := configuration.missing():
             _log.warning("not configured", extra={"missing": missing})

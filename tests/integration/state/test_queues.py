@@ -3,13 +3,13 @@
 import base64
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from azure.storage.queue.aio import QueueServiceClient
 
-from shared.state.queues import Work, WorkQueues
-from shared.state.storage import Storage
+from shared.state.queues import QueueWatch, Work, WorkQueues
+from shared.state.storage import QUEUES, Storage
 from shared.sync.interfaces import GROUP
 
 pytestmark = pytest.mark.integration
@@ -100,3 +100,29 @@ def test_a_message_of_somebody_else_is_refused(text: str) -> None:
 
 def test_a_message_without_a_reason_is_understood() -> None:
     assert Work.parse('{"users": ["a"]}') == Work(("a",), "")
+
+
+async def test_the_queues_lengths_are_told_side_by_side(storage: Storage) -> None:
+    queues = WorkQueues(storage)
+    begin = datetime.now(UTC) - timedelta(seconds=2)
+    await queues.publish("now")
+    await queues.publish("later", delay=timedelta(hours=1))
+    await queues.read(["a" * 32], "later", timedelta(hours=1))
+    lengths = {length.name: length for length in await QueueWatch(storage).lengths()}
+    assert set(lengths) == set(QUEUES)
+    assert {name: length.waiting for name, length in lengths.items() if length.waiting} == {
+        "publish": 2,
+        "sync": 1,
+    }
+    assert {length.given_up for length in lengths.values()} == {0}, "there is no poison queue yet"
+    oldest = lengths["publish"].oldest
+    assert oldest is not None
+    assert begin <= oldest <= datetime.now(UTC) + timedelta(seconds=2)
+    assert lengths["sync"].oldest is None, "it can't be worked on yet"
+    assert await QueueWatch(storage).waiting("publish") == 2
+
+
+async def test_a_timers_work_is_asked_for_by_its_name(storage: Storage) -> None:
+    await WorkQueues(storage).catch_up("tick")
+    (message,) = [message async for message in storage._queue("overdue").receive_messages()]
+    assert Work.parse(message.content) == Work((), "tick")

@@ -29,3 +29,11 @@ async def test_it_is_shown_also_where_it_names_nobody(world: World) -> None:
     await world.poison.take([], "directory")
     beat = await world.health.heartbeat("directory-poison")
     assert beat == Heartbeat("directory-poison", world.now, 0.0, "A message was given up; see the log.")
+
+
+async def test_of_subscribing_says_so_and_does_not_touch_the_readings_failure(world: World) -> None:
+    (anna,) = await world.add("anna")
+    await world.poison.take([anna], "subscribe")
+    found = await world.find(anna)
+    failure = Failure("Poison", TEXT, world.now, 1, world.now + 15 * MINUTE)
+    assert (found.failure, found.subscription_failure) == (None, failure)

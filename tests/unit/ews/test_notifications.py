@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 
-from shared.errors import ExchangeBusy, MailboxError, RequestRefused
+from shared.errors import ExchangeBusy, ExchangeError, MailboxError, RequestRefused
 from shared.ews.notifications import Notification, Subscription, parse_notifications, parse_subscription
 from tests.unit.ews import messages
 from tests.unit.ews.messages import event, notification, send_notification
@@ -76,3 +78,27 @@ def test_the_id_of_an_error_may_stand_where_others_have_it() -> None:
 def test_refuses_other_messages() -> None:
     with pytest.raises(MailboxError, match="no SendNotification"):
         parse_notifications(messages.found_items())
+
+
+BOMB = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(9))
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        f"<!DOCTYPE s [{BOMB}]><s>&e8;</s>".encode(),
+        b'<!DOCTYPE s [<!ENTITY x SYSTEM "file:///etc/passwd">]><s>&x;</s>',
+        b'<!DOCTYPE s SYSTEM "http://127.0.0.1:9/evil.dtd"><s/>',
+        b"<a>" * 100_000,
+        b"<a>" * 100_000 + b"</a>" * 100_000,
+        b"\x00" * 1000,
+        b"\xff\xfe<\x00",
+        b"",
+    ],
+    ids=["bomb", "file", "network", "unclosed", "deep", "zeros", "half", "nothing"],
+)
+def test_a_hostile_message_is_refused_at_once(hostile: bytes) -> None:
+    began = monotonic()
+    with pytest.raises(ExchangeError):
+        parse_notifications(hostile)
+    assert monotonic() - began < 2
