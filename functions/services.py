@@ -137,7 +137,6 @@ class Services:
         self.overdue = Overdue(self.health, self.leases, self.queues, now)
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
         self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, now)
-        self.throttle = Throttle(self.budget, self.users, self.health, now)
         self._read: tuple[float, Configuration] | None = None
         self.locations = LocationStore(self.storage)
         self.applier = Applier(
@@ -205,12 +204,14 @@ class Services:
     def reader(self, settings: ExchangeSettings) -> Reader[ExchangeReading]:
         """Reads calendars."""
         source = self._source(settings)
-        return Reader(source, self.users, self.agendas, self.presenter, self.throttle, self.queues, now)
+        throttle = self._throttle(settings)
+        return Reader(source, self.users, self.agendas, self.presenter, throttle, self.queues, now)
 
     def subscriber(self, settings: ExchangeSettings) -> Subscriber[ExchangeReading]:
         """Finds mailboxes and subscribes to them."""
         source = self._source(settings)
-        return Subscriber(source, self.users, self.callbacks, self.farewell, self.throttle, self.queues, now)
+        throttle = self._throttle(settings)
+        return Subscriber(source, self.users, self.callbacks, self.farewell, throttle, self.queues, now)
 
     def sign_in(self, settings: ExchangeSettings) -> DelegatedTokens:
         """Begins, completes, shows and revokes the delegated sign-in; to be closed. Raises SettingsError."""
@@ -282,6 +283,10 @@ class Services:
         transports = self._former | ({self._exchange[1]} if self._exchange else set())
         await asyncio.gather(*(each.aclose() for each in transports))
         await self.storage.close()
+
+    def _throttle(self, settings: ExchangeSettings) -> Throttle:
+        budget = Budget(self.storage, most=settings.max_subscriptions)
+        return Throttle(budget, self.users, self.health, now)
 
     def _source(self, settings: ExchangeSettings) -> LocatedSource:
         if self._exchange is None or self._exchange[0] != settings:

@@ -43,11 +43,12 @@ class _State:
 
 
 class Budget:
-    """The budget of one Exchange system."""
+    """The budget of one Exchange system, of which the administrator allows ``most``."""
 
-    def __init__(self, storage: Storage, system: str = "exchange") -> None:
+    def __init__(self, storage: Storage, system: str = "exchange", most: int = HIGHEST) -> None:
         self._table = storage.table("budget")
         self._system = system
+        self._most = most
 
     async def acquire(self, wanted: int, now: datetime, *, probe: bool = False) -> Grant | Pause:
         """Up to ``wanted`` slots, at least one, or how long to wait.
@@ -63,8 +64,9 @@ class Budget:
             if probe and any(slot.startswith(_PROBE) for slot in alive):
                 return Pause(_PROBED)
             # Work for many leaves room for the one whose calendar has just changed.
-            reserved = state.limit // 4 if wanted > 1 else 0
-            free = min(wanted, state.limit - len(alive) - reserved)
+            limit = min(state.limit, self._most)
+            reserved = limit // 4 if wanted > 1 else 0
+            free = min(wanted, limit - len(alive) - reserved)
             if free < 1:
                 return Pause(_FULL)
             slots = tuple((_PROBE if probe else "") + secrets.token_hex(6) for _ in range(free))

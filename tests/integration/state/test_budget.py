@@ -197,3 +197,13 @@ async def test_how_much_is_used_is_told(storage: Storage) -> None:
     await budget.release(grant, NOW, timedelta(seconds=40))
     assert await budget.use(NOW) == BudgetUse(FIRST // 2, 0, NOW + timedelta(seconds=40))
     assert await budget.use(NOW + timedelta(seconds=40)) == BudgetUse(FIRST // 2, 0, None)
+
+
+async def test_no_more_are_given_than_the_administrator_allows(storage: Storage) -> None:
+    few, one = Budget(storage, most=3), Budget(storage, most=1)
+    assert await count_free(few, NOW) == 3
+    grant = await take(one, 5)
+    assert len(grant.slots) == 1
+    assert isinstance(await one.acquire(1, NOW), Pause)
+    await one.release(grant, NOW, None)
+    assert await count_free(Budget(storage), NOW) == FIRST, "the limit itself stays"

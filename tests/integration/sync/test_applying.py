@@ -559,7 +559,7 @@ async def test_killed_anywhere_the_result_is_the_same(
     told_at_most: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each run is killed a write later than the one before and resumed by the next, until one comes through."""
+    """Each run is killed a write later than the one before, and resumed by the next, until one is not."""
     killer = Killer(office, monkeypatch)
     await opened(office)
     await change(office)
