@@ -61,6 +61,9 @@ _REPEATED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 """Requests repeated when a connection is lost. The SDK leaves out the last two, as they may have had their
 effect; here that shows as a conflict, after which everybody looks anew."""
 
+_TRANSPORT: Mapping[str, Any] = {"use_env_settings": False}
+"""Else each request reads ~/.netrc and looks for proxies, in threads: a quarter of its processor time."""
+
 _LONGEST_DELAY = 6 * 24 * 3600
 """Seconds a message may be hidden; it lives seven days."""
 
@@ -227,13 +230,13 @@ class Storage:
         """Open the account the app settings name: by connection string, else as the managed identity."""
         if environment.storage:
             return cls(
-                TableServiceClient.from_connection_string(environment.storage),
-                QueueServiceClient.from_connection_string(environment.storage),
+                TableServiceClient.from_connection_string(environment.storage, **_TRANSPORT),
+                QueueServiceClient.from_connection_string(environment.storage, **_TRANSPORT),
             )
         credential: AsyncTokenCredential = ManagedIdentityCredential(client_id=environment.client_id or None)
         return cls(
-            TableServiceClient(environment.table_uri, credential=credential),
-            QueueServiceClient(environment.queue_uri, credential=credential),
+            TableServiceClient(environment.table_uri, credential=credential, **_TRANSPORT),
+            QueueServiceClient(environment.queue_uri, credential=credential, **_TRANSPORT),
         )
 
     async def __aenter__(self) -> Self:
