@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 
@@ -25,12 +27,10 @@ class CounterStore:
 
     async def put(self, hour: datetime, process: str, tally: Tally) -> None:
         """Keep the totals of a process in an hour, in place of those that were kept."""
-        values: dict[str, float] = {}
-        for name, duration in tally.durations.items():
-            values[f"{name}_runs"] = duration.runs
-            values[f"{name}_seconds"] = duration.seconds
-            values[f"{name}_longest"] = duration.longest
-        await self._table.put({"PartitionKey": _key(hour), "RowKey": process} | tally.counts | values)
+        # As JSON: a day of many processes is read in an instant, which single properties would not be.
+        durations = {name: astuple(duration) for name, duration in tally.durations.items()}
+        totals = {"counts": json.dumps(tally.counts), "durations": json.dumps(durations)}
+        await self._table.put({"PartitionKey": _key(hour), "RowKey": process} | totals)
 
     async def last_day(self, now: datetime) -> list[Hour]:
         """The last 24 hours, the oldest first and the present one last, those without a count included."""
@@ -71,15 +71,10 @@ def _key(hour: datetime) -> str:
     return hour.astimezone(UTC).strftime("%Y%m%dT%H")
 
 
-def _read(entity: Mapping[str, float]) -> Tally:
+def _read(entity: Mapping[str, str]) -> Tally:
     """The totals of a record; names of another version are left out."""
-    tally = Tally()
-    for name in COUNTERS:
-        if name in entity:
-            tally.counts[name] = int(entity[name])
-    for name in DURATIONS:
-        if f"{name}_runs" in entity:
-            tally.durations[name] = Duration(
-                int(entity[f"{name}_runs"]), entity[f"{name}_seconds"], entity[f"{name}_longest"]
-            )
-    return tally
+    counts, durations = json.loads(entity["counts"]), json.loads(entity["durations"])
+    return Tally(
+        Counter({name: n for name, n in counts.items() if name in COUNTERS}),
+        {name: Duration(*values) for name, values in durations.items() if name in DURATIONS},
+    )

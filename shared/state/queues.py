@@ -95,7 +95,8 @@ class QueueWatch:
         return await asyncio.gather(*map(self._length, QUEUES))
 
     async def _length(self, name: str) -> QueueLength:
-        waiting, given_up, oldest = await asyncio.gather(
-            self._storage.waiting(name), self._storage.waiting(f"{name}-poison"), self._storage.oldest(name)
+        waiting, given_up = await asyncio.gather(
+            self._storage.waiting(name), self._storage.waiting(f"{name}-poison")
         )
+        oldest = await self._storage.oldest(name) if waiting else None
         return QueueLength(name, waiting, given_up, oldest)

@@ -56,5 +56,11 @@ async def test_what_is_older_than_eight_days_is_removed(counters: CounterStore, 
     await counters.put(PRESENT - KEPT_FOR, "a", Tally(Counter(reads=2)))
     await counters.prune(NOW)
     await counters.prune(NOW)
-    left = [entity["reads"] async for entity in storage.table("counters").query("PartitionKey ne ''")]
-    assert left == [2]
+    left = [entity["counts"] async for entity in storage.table("counters").query("PartitionKey ne ''")]
+    assert left == ['{"reads": 2}']
+
+
+async def test_names_of_another_version_are_left_out(counters: CounterStore) -> None:
+    await counters.put(PRESENT, "a", Tally(Counter(reads=3, gone=4), {"gone": Duration(1, 1.0, 1.0)}))
+    present = (await counters.last_day(NOW))[-1]
+    assert (present.counts, present.durations) == ({"reads": 3}, {})
