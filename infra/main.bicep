@@ -13,7 +13,7 @@ param environmentName string = 'prod'
 @description('Tags of all resources.')
 param tags object = {}
 
-@description('Application (client) ID of the app registration with which administrators sign in. See infra/scripts/administrators.sh.')
+@description('Application (client) ID of the app registration with which administrators sign in. See infra/scripts/register-administrators.sh.')
 @minLength(36)
 @maxLength(36)
 param administratorsClientId string
