@@ -8,7 +8,7 @@ from tests.browser.conftest import LOOKS, Open, Scheme, is_too_wide, violations
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-PAGES = ("/", "/actions")
+PAGES = ("/", "/configuration/pbx", "/configuration/exchange", "/configuration/presence", "/actions")
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)

@@ -20,6 +20,8 @@ from cryptography.fernet import Fernet
 from dev.entra import EntraSimulator
 from dev.entra.directory import Account, Application, Directory, Secret, Tenant
 from dev.host import FunctionsHost
+from shared.state.storage import Storage
+from tests.storage import empty, environment_of
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = "Calendar.Admin"
@@ -119,6 +121,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+async def empty_storage(connection: str) -> None:
+    """Forget what other tests configured."""
+    async with Storage.open(environment_of(connection)) as storage:
+        await storage.create()
+        await empty(storage)
+
+
 @asynccontextmanager
 async def serve(azurite: str, port: int, **settings: str) -> AsyncIterator[FunctionsHost]:
     """The function app on this port."""
@@ -129,6 +138,7 @@ async def serve(azurite: str, port: int, **settings: str) -> AsyncIterator[Funct
         # Timers would work on storage that other tests use.
         **{f"AzureWebJobs.{name}.Disabled": "true" for name in ("tick", "midnight", "upkeep", "directory")},
     }
+    await empty_storage(azurite)
     async with FunctionsHost(root=ROOT, port=port, settings=values | settings) as host:
         yield host
 

@@ -1,0 +1,194 @@
+"""The configuration: three forms, and what a note looks like under the rules as they are being entered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from functions.admin.api.configuration import SectionName, describe_changes
+from functions.admin.api.conventions import decode_etag, write_etag
+from functions.admin.context import Calendar, Now, Pages, Recording, Who
+from functions.admin.pages.forms import QUESTIONS, fill, read_form
+from functions.admin.problems import FieldFault
+from functions.admin.rendering import Renderer
+from shared.errors import InvalidSettings, SettingsError, StateConflict
+from shared.model import Appointment, Presence, Sensitivity, ShowAs
+from shared.presence import PresenceRules, compose
+from shared.settings import ExchangeSettings, PresenceSettings, SyncType, parse_section
+from shared.sync.configuring import Stored
+
+router = APIRouter(include_in_schema=False)
+
+TITLES = {"pbx": "PBX", "exchange": "Exchange", "presence": "Presence and mapping"}
+
+_UNDECIDED = SettingsError(
+    "presence.show_subject", "is not decided yet", "Choose whether subjects show to everybody."
+)
+
+
+@router.get("/configuration")
+async def begin() -> Response:
+    """The first part."""
+    return RedirectResponse("/configuration/pbx", 303)
+
+
+@router.get("/configuration/{section}")
+async def show(
+    request: Request, section: SectionName, pages: Pages, calendar: Calendar, now: Now, saved: bool = False
+) -> Response:
+    """One part as it is stored."""
+    stored = await calendar.config.load_section(section)
+    answers = fill(section, stored.section)
+    if section is SectionName.PRESENCE and not stored.etag:
+        answers["show_subject"] = ""
+    return await _form(request, pages, section, stored, answers, now, faults=stored.faults, saved=saved)
+
+
+@router.post("/configuration/{section}")
+async def save(
+    request: Request,
+    section: SectionName,
+    pages: Pages,
+    calendar: Calendar,
+    record: Recording,
+    who: Who,
+    now: Now,
+) -> Response:
+    """Check and save; or say beside each field what is wrong, with everything that was entered."""
+    form = {name: str(value) for name, value in (await request.form()).items()}
+    former = await calendar.config.load_section(section)
+    values = read_form(section, form, former.section)
+    try:
+        if section is SectionName.PRESENCE and not form.get("show_subject"):
+            raise InvalidSettings([_UNDECIDED])
+        version = decode_etag(form.get("version", ""))
+        stored = await calendar.configurator().save(section, values, version, who.name)
+    except InvalidSettings as error:
+        return await _form(request, pages, section, former, form, now, faults=error.errors, refused=True)
+    except StateConflict:
+        return await _form(request, pages, section, former, form, now, conflict=True)
+    await record("saved the configuration", describe_changes(section, former, stored))
+    return RedirectResponse(f"/configuration/{section}?saved=true", 303)
+
+
+@router.post("/configuration/presence/preview")
+async def preview(request: Request, pages: Pages, now: Now) -> Response:
+    """A sample day under the rules that the form holds at this moment; nothing is saved."""
+    request.state.recorded = True
+    form = {name: str(value) for name, value in (await request.form()).items()}
+    return await pages.page(request, "preview.html", sample=_try_sample(form, now))
+
+
+async def _form(
+    request: Request,
+    pages: Renderer,
+    section: SectionName,
+    stored: Stored,
+    answers: Mapping[str, str],
+    now: datetime,
+    *,
+    faults: Sequence[SettingsError] = (),
+    refused: bool = False,
+    conflict: bool = False,
+    saved: bool = False,
+) -> Response:
+    errors = {
+        error.field.removeprefix(f"{section}."): FieldFault(
+            error.field.removeprefix(f"{section}."), error.fault, error.remedy
+        )
+        for error in faults
+    }
+    return await pages.page(
+        request,
+        "configuration.html",
+        status=422 if refused else 409 if conflict else 200,
+        section=str(section),
+        titles=TITLES,
+        questions=QUESTIONS[section],
+        answers=answers,
+        errors=errors,
+        names={question.name: question.label for question in QUESTIONS[section]},
+        stored=stored,
+        version=write_etag(stored.etag).strip('"'),
+        choices=_choices(stored),
+        zones=_zones() if section is SectionName.PRESENCE else (),
+        sample=_try_sample(answers, now) if section is SectionName.PRESENCE else None,
+        refused=refused,
+        conflict=conflict,
+        saved=saved,
+    )
+
+
+def _choices(stored: Stored) -> dict[str, Any]:
+    """Choices that depend on what is stored: a sync type leads to *disabled* only, and from there to any."""
+    section = stored.section
+    if isinstance(section, PresenceSettings) and not stored.etag:
+        return {"show_subject": [("", "Please choose")]}
+    if isinstance(section, ExchangeSettings) and section.sync_type is not SyncType.DISABLED:
+        return {"sync_type": {SyncType.DISABLED, section.sync_type}}
+    return {}
+
+
+@cache
+def _zones() -> list[str]:
+    return sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a phone shows at one time of the sample day."""
+
+    at: str
+    event: str
+    presence: Presence
+
+
+_SAMPLE = (
+    ("09:00", "10:30", "Project meeting", ShowAs.BUSY, Sensitivity.NORMAL),
+    ("11:00", "12:00", "Budget review", ShowAs.TENTATIVE, Sensitivity.NORMAL),
+    ("13:00", "14:00", "Dentist", ShowAs.OUT_OF_OFFICE, Sensitivity.PRIVATE),
+    ("15:00", "17:00", "At the branch office", ShowAs.WORKING_ELSEWHERE, Sensitivity.NORMAL),
+)
+_NAMES = {
+    ShowAs.BUSY: "busy",
+    ShowAs.TENTATIVE: "tentative",
+    ShowAs.OUT_OF_OFFICE: "out of office",
+    ShowAs.WORKING_ELSEWHERE: "working elsewhere",
+}
+
+
+def _try_sample(answers: Mapping[str, str], now: datetime) -> list[Moment] | None:
+    """The sample day, or None while the rules are not acceptable."""
+    values = read_form("presence", answers, PresenceSettings())
+    try:
+        section = parse_section("presence", values)
+    except InvalidSettings:
+        return None
+    return sample_day(section.rules, now) if isinstance(section, PresenceSettings) else None
+
+
+def sample_day(rules: PresenceRules, now: datetime) -> list[Moment]:
+    """What phones show on the day of ``now``, at eight and at the beginning of each sample appointment."""
+    zone: ZoneInfo = rules.zone
+    today = now.astimezone(zone).date()
+
+    def at(clock: str) -> datetime:
+        return datetime.combine(today, time.fromisoformat(clock), zone)
+
+    agenda = [
+        Appointment(str(number), at(start), at(end), subject, show_as=show_as, sensitivity=sensitivity)
+        for number, (start, end, subject, show_as, sensitivity) in enumerate(_SAMPLE)
+    ]
+    moments = [Moment("08:00", "nothing yet", compose(agenda, at("08:00"), rules))]
+    for start, _, subject, show_as, sensitivity in _SAMPLE:
+        kind = f"{_NAMES[show_as]}{', private' if sensitivity is Sensitivity.PRIVATE else ''}"
+        presence = compose(agenda, at(start) + timedelta(minutes=5), rules)
+        moments.append(Moment(f"{start[:3]}05", f"{subject} ({kind})", presence))
+    return moments
