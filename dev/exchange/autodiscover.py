@@ -1,5 +1,5 @@
-"""Autodiscover on any number of host names: the JSON of its second version, plain XML (POX), and all that
-stands in its place: web sites, redirections, certificates for other names.
+"""Autodiscover on any number of host names: the JSON of its second version, plain XML (POX), SOAP, and all
+that stands in its place: web sites, redirections, certificates for other names.
 
 Published sources: MS-OXDISCO, MS-OXDSCLI; Microsoft, *Autodiscover for Exchange* (autodiscover.json).
 """
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from lxml import etree
 
+from dev.exchange import autodiscover_soap as soap
 from dev.exchange.certificates import CERTIFICATES, Certificate, Certificates
 from dev.exchange.mailboxes import Directory
 from dev.exchange.signin import SignIn
@@ -33,14 +34,14 @@ _PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><
 KINDS: dict[str, frozenset[str]] = {
     "url": frozenset({"json"}),
     "json_error": frozenset({"json"}),
-    "settings": frozenset({"pox"}),
-    "redirect_address": frozenset({"pox"}),
-    "redirect_url": frozenset({"pox"}),
-    "error": frozenset({"pox"}),
-    "location": frozenset({"json", "pox"}),
-    "page": frozenset({"json", "pox"}),
-    "hang": frozenset({"json", "pox"}),
-    "close": frozenset({"json", "pox"}),
+    "settings": frozenset({"pox", "soap"}),
+    "redirect_address": frozenset({"pox", "soap"}),
+    "redirect_url": frozenset({"pox", "soap"}),
+    "error": frozenset({"pox", "soap"}),
+    "location": frozenset({"json", "pox", "soap"}),
+    "page": frozenset({"json", "pox", "soap"}),
+    "hang": frozenset({"json", "pox", "soap"}),
+    "close": frozenset({"json", "pox", "soap"}),
 }
 
 
@@ -69,7 +70,7 @@ class Reply:
 class Site:
     """What a host name answers over https or http; without a reply an endpoint is a page not found.
 
-    POX signs in (NTLM) on https unless ``sign_in`` is False. HTTP has no certificate and asks nobody.
+    POX and SOAP sign in (NTLM) on https unless ``sign_in`` is False. HTTP has no certificate and asks nobody.
     """
 
     host: str
@@ -77,6 +78,7 @@ class Site:
     certificate: Certificate = "good"
     json: Reply | None = None
     pox: Reply | None = None
+    soap: Reply | None = None
     sign_in: bool = True
 
     def write(self) -> dict[str, Any]:
@@ -97,7 +99,7 @@ class Asked:
 def read_site(data: Mapping[str, Any]) -> Site:
     """Raises ValueError with a sentence about what is wrong."""
     values = dict(data)
-    for endpoint in ("json", "pox"):
+    for endpoint in ("json", "pox", "soap"):
         if isinstance(values.get(endpoint), Mapping):
             values[endpoint] = _read_reply(endpoint, values[endpoint])
     try:
@@ -172,7 +174,12 @@ class Autodiscover:
         if site is not None and path.startswith(JSON_PATH):
             return await self._answer_json(request, site)
         if site is not None and path == POX_PATH:
-            return await self._answer_pox(request, site, content)
+            answer = await self._answer_pox(request, site, content)
+            if site.soap is not None:
+                answer.headers["X-SOAP-Enabled"] = "True"
+            return answer
+        if site is not None and path == soap.PATH:
+            return await self._answer_soap(request, site, content)
         return _page(404)
 
     async def _answer_json(self, request: web.Request, site: Site) -> web.StreamResponse:
@@ -210,6 +217,18 @@ class Autodiscover:
         if not any(address.lower() in map(str.lower, mailbox.addresses) for mailbox in self._directory):
             return _pox_error("500")
         return self._settings(reply, "ExHttpInfo" in request.headers.get("X-ClientCanHandle", ""))
+
+    async def _answer_soap(self, request: web.Request, site: Site, content: bytes) -> web.StreamResponse:
+        reply = site.soap
+        if reply is None or reply.kind in ("location", "page", "hang", "close"):
+            return await _answer_plainly(request, reply)
+        if site.scheme == "https" and site.sign_in and (refusal := await self._sign_in.refuse(request)):
+            return refusal
+        asked = soap.read_request(content) if request.method == "POST" else None
+        if asked is None:
+            return soap.refuse(self._version)
+        known = {address.lower() for mailbox in self._directory for address in mailbox.addresses}
+        return soap.answer(asked, reply, known, self._version)
 
     def _settings(self, reply: Reply, can_handle_http: bool) -> web.Response:
         version = f"<ServerVersion>{encode_server_version(self._version)}</ServerVersion>"

@@ -1,7 +1,7 @@
 // ews-javascript-api, as it comes, against a simulator. Prints one JSON object.
 //
 //     node ews_javascript_client.js '{"modules": FOLDER, "url": …, "user": …, "password": …, "mailbox": …,
-//                                     "start": …, "end": …, "names": [ENTRY…], "callback": …}'
+//                                     "start": …, "end": …, "names": [ENTRY…], "callback": …, "domain": …}'
 "use strict";
 
 const wanted = JSON.parse(process.argv[2]);
@@ -44,9 +44,24 @@ async function subscribe(service) {
     return { id: subscription.Id, watermark: subscription.Watermark };
 }
 
+// What autodiscover gives for a mailbox where the client knows only a domain.
+async function discover() {
+    const service = new ews.AutodiscoverService(wanted.domain, ews.ExchangeVersion.Exchange2013);
+    service.Credentials = new ews.WebCredentials(wanted.user, wanted.password);
+    service.XHRApi = new XhrApi({ rejectUnauthorized: true }).useNtlmAuthentication(wanted.user, wanted.password);
+    const asked = ["InternalEwsUrl", "ExternalEwsUrl", "EwsSupportedSchemas"];
+    const found = await service.GetUserSettings(wanted.mailbox, asked.map((name) => ews.UserSettingName[name]));
+    const settings = Object.fromEntries(asked.map((name) => [name, found.GetSettingValue(ews.UserSettingName[name])]));
+    return { settings, error: ews.AutodiscoverErrorCode[found.ErrorCode], url: service.Url.ToString() };
+}
+
 async function main() {
     const service = connect();
     try {
+        if (wanted.domain) {
+            console.log(JSON.stringify(await discover()));
+            return;
+        }
         const names = [];
         const items = await view(service);
         for (const entry of wanted.names || []) names.push(await resolve(service, entry));

@@ -1,6 +1,6 @@
 """The simulated Exchange as ews-javascript-api sees it, a client in another language that nobody changed.
 
-It signs in with NTLM by way of @ewsjs/xhr. Its Autodiscover asks the SOAP endpoint, which is not simulated.
+It signs in with NTLM by way of @ewsjs/xhr, and its Autodiscover asks the SOAP endpoint.
 """
 
 from __future__ import annotations
@@ -136,3 +136,47 @@ async def test_it_is_turned_away_with_a_wrong_password(exchange: ExchangeSimulat
     refused = await run(exchange, tmp_path, password="wrong")
     assert "401" in refused["error"]
     assert exchange.statistics.operations == {}
+
+
+def publish(exchange: ExchangeSimulator, **soap: str) -> str:
+    """Publish this machine's name with autodiscover; the domain that leads there."""
+    exchange.autodiscover.publish([{"host": "localhost", "pox": {"kind": "settings"}, "soap": soap}])
+    return exchange.ews_url.split("/")[2]
+
+
+async def test_its_autodiscover_finds_the_service(exchange: ExchangeSimulator, tmp_path: Path) -> None:
+    internal = "https://mail.example.com/EWS/Exchange.asmx?a=1&b=2"
+    domain = publish(exchange, kind="settings", internal=internal, external=exchange.ews_url)
+    found = await run(exchange, tmp_path, domain=domain)
+    assert found["error"] == "NoError"
+    assert found["url"] == f"https://{domain}/autodiscover/autodiscover.svc"
+    assert found["settings"]["InternalEwsUrl"] == internal
+    assert found["settings"]["ExternalEwsUrl"] == exchange.ews_url
+    assert "Exchange2013" in found["settings"]["EwsSupportedSchemas"]
+
+
+async def test_its_autodiscover_hears_of_a_setting_that_is_missing(
+    exchange: ExchangeSimulator, tmp_path: Path
+) -> None:
+    domain = publish(exchange, kind="settings", internal=exchange.ews_url)
+    settings = (await run(exchange, tmp_path, domain=domain))["settings"]
+    assert settings["InternalEwsUrl"] == exchange.ews_url
+    assert "ExternalEwsUrl" not in settings
+
+
+async def test_its_autodiscover_hears_that_somebody_is_unknown(
+    exchange: ExchangeSimulator, tmp_path: Path
+) -> None:
+    domain = publish(exchange, kind="settings", internal=exchange.ews_url)
+    found = await run(exchange, tmp_path, domain=domain, mailbox="nobody@example.com")
+    assert found["error"] == "InvalidUser"
+
+
+async def test_its_autodiscover_asks_again_where_it_is_sent(
+    exchange: ExchangeSimulator, tmp_path: Path
+) -> None:
+    domain = exchange.ews_url.split("/")[2]
+    publish(exchange, kind="redirect_url", url=f"https://{domain}/autodiscover/autodiscover.svc?hop=2")
+    found = await run(exchange, tmp_path, domain=domain)
+    assert found["error"]
+    assert any(asked.path.endswith("?hop=2") for asked in exchange.autodiscover.asked)

@@ -215,3 +215,59 @@ async def test_no_answer(exchange: ExchangeSimulator, http: httpx.AsyncClient) -
         await http.get(JSON)
     with pytest.raises(httpx.ReadTimeout):
         await http.post(POX, timeout=0.2)
+
+
+NAMESPACE = "{http://schemas.microsoft.com/exchange/2010/Autodiscover}"
+
+
+async def get_user_settings(http: httpx.AsyncClient, body: str | None = None) -> etree._Element:
+    """SOAP's answer about anna."""
+    request = (
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
+        f'<GetUserSettingsRequestMessage xmlns="{NAMESPACE[1:-1]}"><Request><Users><User>'
+        "<Mailbox>Anna@example.com</Mailbox></User></Users><RequestedSettings>"
+        "<Setting>ExternalEwsUrl</Setting><Setting>UserDN</Setting></RequestedSettings></Request>"
+        "</GetUserSettingsRequestMessage></s:Body></s:Envelope>"
+    )
+    answer = await http.post(POX.replace(".xml", ".svc"), content=body or request)
+    assert answer.status_code == 200
+    return etree.fromstring(answer.content)
+
+
+async def test_soap_gives_the_settings_that_are_known(
+    exchange: ExchangeSimulator, http: httpx.AsyncClient
+) -> None:
+    publish(exchange, soap={"kind": "settings", "internal": INSIDE, "external": OUTSIDE})
+    answer = await get_user_settings(http)
+    assert [each.text for each in answer.iter(f"{NAMESPACE}Value")] == [OUTSIDE]
+    assert [each.text for each in answer.iter(f"{NAMESPACE}SettingName")] == ["UserDN"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "target"),
+    [
+        ({"kind": "redirect_address", "address": "anna@example.org"}, "RedirectAddress", "anna@example.org"),
+        ({"kind": "redirect_url", "url": OUTSIDE}, "RedirectUrl", OUTSIDE),
+        ({"kind": "error"}, "InvalidUser", None),
+    ],
+)
+async def test_soap_sends_elsewhere(
+    exchange: ExchangeSimulator,
+    http: httpx.AsyncClient,
+    reply: dict[str, str],
+    code: str,
+    target: str | None,
+) -> None:
+    publish(exchange, soap=reply)
+    answer = await get_user_settings(http)
+    assert answer.findtext(f".//{NAMESPACE}UserResponse/{NAMESPACE}ErrorCode") == code
+    assert answer.findtext(f".//{NAMESPACE}RedirectTarget") == (target or "")
+
+
+@pytest.mark.parametrize("body", ["<", "<x/>"])
+async def test_soap_refuses_what_is_no_request(
+    exchange: ExchangeSimulator, http: httpx.AsyncClient, body: str
+) -> None:
+    publish(exchange, soap={"kind": "settings", "external": OUTSIDE})
+    answer = await get_user_settings(http, body)
+    assert answer.findtext(f".//{NAMESPACE}Response/{NAMESPACE}ErrorCode") == "InvalidRequest"
