@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -230,6 +231,11 @@ def test_what_is_counted_and_measured_is_told(reader: InMemoryMetricReader) -> N
 def test_every_counter_and_duration_is_an_instrument_and_no_two_share_a_name() -> None:
     names = [*COUNTERS, *(f"{name}_seconds" for name in DURATIONS), *telemetry.GAUGES]
     assert len(set(names)) == len(names)
+
+
+def test_every_number_of_the_whole_service_is_documented_and_no_other() -> None:
+    section = (ROOT / "docs" / "monitoring.md").read_text().split("## In Application Insights\n")[1]
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE)) == telemetry.GAUGES
 
 
 def status(**changes: Any) -> Status:

@@ -205,6 +205,13 @@ def test_a_secret_is_printed_once_and_not_replaced(directory: Directory) -> None
     assert len(directory.application["credentials"]) == 1
 
 
+def test_a_secret_that_is_there_under_another_name_stays(directory: Directory) -> None:
+    directory.run("register-exchange-app-only.sh")
+    directory.change(credentials=[{"keyId": "1", "displayName": "by hand"}])
+    directory.run("register-exchange-app-only.sh")
+    assert [each["displayName"] for each in directory.application["credentials"]] == ["by hand", "calendar"]
+
+
 @pytest.mark.parametrize("script", ["register-administrators.sh", "register-exchange-app-only.sh"])
 def test_an_unknown_option_is_refused_before_anything_is_done(script: str, directory: Directory) -> None:
     ended = directory.run(script, "--unknown", fails=True)
