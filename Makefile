@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run calendar test check format bench clean
+.PHONY: help setup run calendar test faults check format bench clean
 
 # A node that came as a Python package stands in .venv/bin.
 PYTHON = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
@@ -20,6 +20,9 @@ calendar: setup ## change a calendar while it runs (ARGS=...)
 
 test: setup ## all tests, with the branch coverage of shared/; with ARGS=... only those
 	$(PYTHON) -m pytest -n 3 --dist loadfile $(or $(ARGS),$(COVERAGE))
+
+faults: setup ## the proof by faults in its long form (ARGS=... of python -m tests.faults)
+	$(PYTHON) -m tests.faults $(ARGS)
 
 check: setup ## lint, format, types, fast tests
 	$(PYTHON) -m ruff check

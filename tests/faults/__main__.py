@@ -10,9 +10,9 @@ import time
 if os.environ.get("PYTHONHASHSEED") != "0":
     # The order of sets decides about what comes first: a seed must mean the same every time.
     os.environ["PYTHONHASHSEED"] = "0"
-    os.execv(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]])
 
-from tests.faults.campaign import Tally, run_point, run_points, run_seeds
+from tests.faults.campaign import Effort, Tally, run_point, run_points, run_seeds
 from tests.faults.run import Verdict, run_seed
 
 TRACE = 60
@@ -26,19 +26,22 @@ def main() -> int:
     if options.mutations:
         from tests.faults.mutations import run_mutations
 
-        return run_mutations(options.jobs)
+        return run_mutations()
     if options.seed is not None:
         return _show(run_seed(options.seed), f"--seed {options.seed}")
     if options.point is not None:
         return _show(run_point(options.point), f"--point {options.point}")
     status = 0
+    effort = Effort(options.jobs, options.seconds, options.failures)
     if options.seeds:
         print(f"== random faults, seeds {options.first} to {options.first + options.seeds - 1}")
         seeds = range(options.first, options.first + options.seeds)
-        status |= _report(run_seeds(seeds, options.jobs, options.seconds), "--seed")
+        status |= _report(run_seeds(seeds, effort), "--seed")
     if options.stride:
-        tally, calls = run_points(options.stride, 1 + options.first % options.stride, options.jobs, options.seconds)
-        print(f"== a kill before and after every call of one scenario: {2 * calls} points, every {options.stride}.")
+        tally, calls = run_points(options.stride, 1 + options.first % options.stride, effort)
+        print(
+            f"== a kill before and after every call of one scenario: {2 * calls} points, every {options.stride}."
+        )
         status |= _report(tally, "--point")
     print(f"{time.monotonic() - began:.0f} s")
     return status
@@ -52,7 +55,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--stride", type=int, default=1, help="kill at every so manieth call; 0: nowhere (1)")
     parser.add_argument("--point", type=int, help="replay the kill before this call, after it if negative")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after so many, each part")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="begin nothing after so many, each part"
+    )
+    parser.add_argument("--failures", type=int, default=5, help="begin nothing after so many failed (5)")
     parser.add_argument("--mutations", action="store_true", help="break the service and see it found")
     return parser.parse_args()
 

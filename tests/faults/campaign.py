@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from multiprocessing import get_context
 
 from shared.model import Appointment, User
@@ -54,12 +55,21 @@ class Tally:
             yield f"  {count:7}  {fault}"
 
 
-def run_seeds(seeds: Iterable[int], jobs: int, seconds: float = float("inf")) -> Tally:
-    """Random runs, none begun after so many seconds."""
-    return _each(run_seed, list(seeds), jobs, seconds)
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How many processes run, and after how many seconds or failures nothing more is begun."""
+
+    jobs: int = 1
+    seconds: float = float("inf")
+    failures: int = 5
 
 
-def run_points(stride: int, first: int, jobs: int, seconds: float = float("inf")) -> tuple[Tally, int]:
+def run_seeds(seeds: Iterable[int], effort: Effort) -> Tally:
+    """Random runs."""
+    return _each(run_seed, list(seeds), effort)
+
+
+def run_points(stride: int, first: int, effort: Effort) -> tuple[Tally, int]:
     """The scenario with a kill before and after every ``stride``-th call; also how many calls it has."""
     calm = run_point(0)
     if calm.problems:
@@ -67,7 +77,7 @@ def run_points(stride: int, first: int, jobs: int, seconds: float = float("inf")
         tally.add(calm)
         return tally, calm.number
     points = [sign * number for number in range(first, calm.number + 1, stride) for sign in (1, -1)]
-    return _each(run_point, points, jobs, seconds), calm.number
+    return _each(run_point, points, effort), calm.number
 
 
 def run_point(point: int) -> Verdict:
@@ -75,21 +85,15 @@ def run_point(point: int) -> Verdict:
     return run(lambda loop: _scenario(point))
 
 
-def _each(work: Callable[[int], Verdict], numbers: list[int], jobs: int, seconds: float) -> Tally:
+def _each(work: Callable[[int], Verdict], numbers: list[int], effort: Effort) -> Tally:
     tally = Tally()
-    end = time.monotonic() + seconds
-    if jobs == 1:
-        for number in numbers:
-            if time.monotonic() > end:
-                break
-            tally.add(work(number))
-        return tally
-    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
-        waiting = iter(numbers)
-        while group := [number for _, number in zip(range(4 * jobs), waiting, strict=False)]:
+    end = time.monotonic() + effort.seconds
+    waiting = iter(numbers)
+    with ProcessPoolExecutor(effort.jobs, mp_context=get_context("fork")) as pool:
+        while group := list(islice(waiting, 2 * effort.jobs)):
             for verdict in pool.map(work, group):
                 tally.add(verdict)
-            if time.monotonic() > end:
+            if time.monotonic() > end or len(tally.failed) >= effort.failures:
                 break
     return tally
 
@@ -117,7 +121,7 @@ async def _scenario(point: int) -> Verdict:
         8.5: lambda: exchange.lose_subscriptions(),
         8.6: lambda: pbx.remove("2" * 32),
         8.7: lambda: pbx.put(User("3" * 32, "doris", "doris", "doris", ("carl@example.com",))),
-        12.0: lambda: exchange.change("carl@example.com", [appointment("second of carl", 13, 15)]),
+        12.0: lambda: exchange.change("carl@example.com", [appointment("second of carl", 13, 200)]),
     }
     async with world.running():
         # The hourly replication comes at seven minutes past.
@@ -128,7 +132,6 @@ async def _scenario(point: int) -> Verdict:
         await world.sleep_until(start + BUSY * MINUTE)
         busy = world.chaos.number
         world.chaos.peace = True
-        verdict = await judge(world, point, timedelta(minutes=110))
+        verdict = await judge(world, point, timedelta(minutes=110), early=timedelta(minutes=12))
         verdict.number = busy
         return verdict
-

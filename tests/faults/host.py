@@ -122,8 +122,12 @@ class Host:
                 if name in self._functions and age > OLD:
                     yield f"{name} {message.id} waits for {age:.0f} s: {message.content}"
 
+    def waits(self) -> int:
+        """How many messages there are, hidden ones included."""
+        return sum(len(queue.messages) for queue in self.queues.queues.values())
+
     def _is_crowded(self) -> bool:
-        return sum(len(queue.messages) for queue in self.queues.queues.values()) > CROWD
+        return self.waits() > CROWD
 
     async def post(self, url: str, body: bytes) -> tuple[int, bytes]:
         """Call the app over HTTP, as Exchange does; status 0 where no answer came."""

@@ -282,9 +282,7 @@ class MemoryQueue:
             raise ResourceExistsError("QueueAlreadyExists")
         self.exists = True
 
-    async def send_message(
-        self, content: str, *, visibility_timeout: int = 0, **_transport: object
-    ) -> None:
+    async def send_message(self, content: str, *, visibility_timeout: int = 0, **_transport: object) -> None:
         """Add a message that is seen after so many seconds."""
         self._check()
         self.on_send(self, self.add(content, visibility_timeout))
@@ -316,11 +314,13 @@ class MemoryQueue:
         """Hide a message for so many seconds from now on, under the same condition."""
         self._hide(self._find(message_id, pop_receipt), visibility_timeout)
 
-    async def peek_messages(self) -> list[SimpleNamespace]:
-        """The first message that can be seen, if any; it stays."""
+    async def peek_messages(self, max_messages: int = 1) -> list[SimpleNamespace]:
+        """The first messages that can be seen; they stay."""
         self._check()
         seen = [message for message in self.messages if message.visible_at <= self.time()]
-        return [SimpleNamespace(inserted_on=_EPOCH + timedelta(seconds=m.sent_at)) for m in seen[:1]]
+        return [
+            SimpleNamespace(inserted_on=_EPOCH + timedelta(seconds=m.sent_at)) for m in seen[:max_messages]
+        ]
 
     async def get_queue_properties(self) -> SimpleNamespace:
         """How many messages there are, hidden ones included."""

@@ -7,10 +7,10 @@ import gc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from tests.faults.chaos import RATES, Chaos, Fault, Point
+from tests.faults.chaos import RATES, Chaos, Fault
 from tests.faults.life import BEGINNINGS, MINUTE, Life, Weather
 from tests.faults.loop import VirtualLoop
 from tests.faults.memory import MemoryTables
@@ -73,8 +73,11 @@ async def _storm(seed: int, tables: Any) -> Verdict:
         return await judge(world, seed, PEACE)
 
 
-async def judge(world: World, seed: int, peace: timedelta) -> Verdict:
-    """Wait, look now and then, and say what is wrong at the end."""
+async def judge(world: World, seed: int, peace: timedelta, *, early: timedelta | None = None) -> Verdict:
+    """Wait, look now and then, and say what is wrong at the end.
+
+    Where nothing is wrong and nothing waits ``early`` after the beginning, the rest is spared.
+    """
     began = world.clock()
     verdict = Verdict(seed)
     wrong: list[str] = []
@@ -88,6 +91,8 @@ async def judge(world: World, seed: int, peace: timedelta) -> Verdict:
             last_wrong = world.clock()
             if last_wrong > began + peace - CALM:
                 verdict.problems += [f"{last_wrong:%d %H:%M:%S} {text}" for text in wrong]
+        elif early is not None and world.clock() - began >= early and not world.host.waits():
+            break
     verdict.recovered = last_wrong - began
     verdict.problems += world.host.left()
     verdict.problems += [
