@@ -366,14 +366,16 @@ class Applier:
 
 def _find_wish(user: CalendarUser, effects: Collection[Effect], *, lacking: bool) -> _Wish:
     """What a user needs of Exchange after these effects on their records."""
-    if Effect.SUBSCRIBE in effects:
-        ended = Effect.FORGET_MAILBOXES in effects or Effect.END_SUBSCRIPTIONS in effects
+    ended = Effect.FORGET_MAILBOXES in effects or Effect.END_SUBSCRIPTIONS in effects
+    failed = (
+        user.failure is not None
+        or user.subscription_failure is not None
+        or user.mailbox_state is not MailboxState.FOUND
+    )
+    if Effect.SUBSCRIBE in effects or (Effect.RETRY in effects and failed):
         # Who has a subscription would be passed over by whoever subscribes.
-        lives = is_resolved(user) and user.subscription is not None and not ended
-        return _Wish.READ if lives else _Wish.SUBSCRIBE
-    failed = user.failure is not None or user.mailbox_state is not MailboxState.FOUND
-    if Effect.RETRY in effects and failed:
-        return _Wish.SUBSCRIBE
+        subscribed = is_resolved(user) and user.subscription is not None and not ended
+        return _Wish.READ if subscribed else _Wish.SUBSCRIBE
     if Effect.READ in effects:
         return _Wish.READ if is_resolved(user) else _Wish.SUBSCRIBE
     return _Wish.READ if lacking else _Wish.NOTHING

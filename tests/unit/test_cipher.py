@@ -85,3 +85,11 @@ def test_a_signature_does_not_betray_the_key_of_the_encryption() -> None:
     """The signing key is derived: whoever knows it can't decrypt."""
     plain = hmac.digest(base64.urlsafe_b64decode(NEW), b"text", "sha256").hex()[:40]
     assert Cipher([NEW]).sign("text") != plain
+
+
+def test_a_fingerprint_tells_secrets_apart_and_needs_the_newest_key_only() -> None:
+    first = Cipher([NEW]).fingerprint("secret")
+    assert first == Cipher([NEW, OLD]).fingerprint("secret")
+    assert len({first, Cipher([NEW]).fingerprint("other"), Cipher([OLD]).fingerprint("secret")}) == 3
+    assert len(first) == 40
+    assert first != Cipher([NEW]).sign("secret"), "it gives no callback address away"

@@ -421,3 +421,19 @@ def test_a_complete_configuration_misses_nothing() -> None:
         ),
     )
     assert complete.missing() == []
+
+
+@pytest.mark.parametrize(
+    ("field", "lowest", "highest"), [("poll_minutes", 5, 60), ("max_subscriptions", 1, 1000)]
+)
+def test_numbers_have_bounds(field: str, lowest: int, highest: int) -> None:
+    for sound in (lowest, highest):
+        assert getattr(exchange(**{field: sound}), field) == sound
+    for wrong in (lowest - 1, highest + 1, "x"):
+        assert list(refusal("exchange", **{field: wrong})) == [f"exchange.{field}"]
+
+
+def test_changes_are_noticed_by_push_unless_poll_is_chosen() -> None:
+    assert exchange().detection == "push"
+    assert exchange(detection="poll").detection == "poll"
+    assert list(refusal("exchange", detection="streaming")) == ["exchange.detection"]

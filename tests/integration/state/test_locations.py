@@ -48,3 +48,18 @@ async def test_a_long_trace_keeps_its_end(storage: Storage) -> None:
     assert kept is not None
     assert 20 < len(kept.steps) < 100
     assert kept.steps[-1] == steps[-1]
+
+
+async def test_the_pause_after_a_search_can_be_ended(storage: Storage) -> None:
+    store = LocationStore(storage)
+    await store.end_pause(KEPT.at)
+    assert await store.get() is None
+    kept = await store.put(KEPT)
+    now = KEPT.not_before - timedelta(seconds=1)
+    await store.end_pause(now)
+    ended = await store.get()
+    assert kept is not None
+    assert ended is not None
+    assert ended == replace(kept, not_before=now, etag=ended.etag)
+    await store.end_pause(now)
+    assert await store.get() == ended, "it is over already"

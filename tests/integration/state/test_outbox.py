@@ -474,3 +474,70 @@ class TestMany:
 
     async def test_nobody_is_wished_for(self, outbox: Outbox) -> None:
         assert await outbox.put_all([]) == set()
+
+
+class TestAnotherPbx:
+    async def test_is_told_what_the_former_one_was_told_and_has_still_to_be_told(
+        self, outbox: Outbox, order: Orders
+    ) -> None:
+        told, waiting, sending, free = (f"a{number:031}" for number in range(4))
+        await outbox.put(told, "told", order(), BUSY)
+        await publish(outbox)
+        await outbox.put(sending, "sending", order(), BUSY)
+        assert len(await take(outbox)) == 1
+        await outbox.put(waiting, "waiting", order(), AWAY)
+        await outbox.put(free, "free", order(), FREE)
+        assert await outbox.doubt("a") in (told, sending, waiting)
+        assert await outbox.doubt("b") == ""
+        assert dict(await publish(outbox)) == {told: BUSY.note, sending: BUSY.note, waiting: AWAY.note}
+        assert not await outbox.waits()
+
+    async def test_is_told_nothing_of_who_left(self, outbox: Outbox, order: Orders) -> None:
+        await outbox.put(ANNA, "anna", order(), BUSY)
+        await publish(outbox)
+        await outbox.withdraw(ANNA)
+        assert await outbox.doubt(ANNA[0]) == ""
+        assert not await outbox.waits()
+        assert not await outbox.withdraw(ANNA)
+
+    async def test_is_told_also_what_is_not_wanted_to_differ(self, outbox: Outbox, order: Orders) -> None:
+        await outbox.put(ANNA, "anna", order(), BUSY)
+        await publish(outbox)
+        await outbox.doubt(ANNA[0])
+        assert await outbox.put(ANNA, "anna", order(), BUSY)
+        assert await publish(outbox) == [(ANNA, BUSY.note)]
+
+    async def test_is_told_the_newer_one_that_comes_in_between(
+        self, outbox: Outbox, order: Orders, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await outbox.put(ANNA, "anna", order(), BUSY)
+        await publish(outbox)
+        transact = Table.transact
+        newer = order()
+
+        async def change_first(table: Table, steps: Sequence[Operation]) -> object:
+            monkeypatch.undo()
+            await outbox.put(ANNA, "anna", newer, AWAY)
+            return await transact(table, steps)
+
+        monkeypatch.setattr(Table, "transact", change_first)
+        assert await outbox.doubt(ANNA[0]) == ANNA
+        assert await publish(outbox) == [(ANNA, AWAY.note)]
+
+
+async def test_who_withdraws_again_does_not_have_it_told_again(outbox: Outbox, order: Orders) -> None:
+    await outbox.put(ANNA, "anna", order(), BUSY)
+    await publish(outbox)
+    await outbox.withdraw(ANNA)
+    taken = await take(outbox)
+    assert await outbox.withdraw(ANNA)
+    await outbox.acknowledge(taken, NOW)
+    assert not await outbox.waits()
+
+
+async def test_in_place_of_a_withdrawal_something_is_said_to_wait(outbox: Outbox, order: Orders) -> None:
+    """So that who presents looks whether the user has left."""
+    await outbox.put(ANNA, "anna", order(), BUSY)
+    await publish(outbox)
+    await outbox.withdraw(ANNA)
+    assert await outbox.put(ANNA, "anna", order(), BUSY)

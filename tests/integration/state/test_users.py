@@ -258,3 +258,20 @@ class TestNeglected:
     async def test_whose_failure_has_no_repeat_is_not(self, users: UserStore) -> None:
         await users.set_failure(ANNA.guid, replace(FAILURE, retry_at=None))
         assert not await self.is_neglected(users)
+
+
+async def test_who_is_excluded_keeps_what_the_directory_and_exchange_said(users: UserStore) -> None:
+    before = await complete(users)
+    await users.set_excluded(ANNA.guid, True)
+    assert await find(users) == replace(before, excluded=True)
+    await users.set_excluded(ANNA.guid, False)
+    assert await find(users) == before
+    with pytest.raises(StateConflict):
+        await users.set_excluded(BERND.guid, True)
+
+
+async def test_all_that_exchange_said_can_be_forgotten(users: UserStore) -> None:
+    await complete(users)
+    await users.set_subscription_failure(ANNA.guid, FAILURE)
+    await users.forget_mailbox(ANNA.guid)
+    assert await find(users) == CalendarUser(ANNA, CANDIDATES)
