@@ -25,6 +25,7 @@ from dev.exchange.simulator import ExchangeSimulator
 from dev.host import FunctionsHost
 from dev.pbx.simulator import PbxSimulator
 from dev.seed import create_seed
+from functions import telemetry
 from functions.services import CONFIGURATION_LIFE, Callbacks
 from shared.cipher import Cipher
 from shared.environment import Environment
@@ -37,6 +38,7 @@ from shared.state.queues import WorkQueues
 from shared.state.storage import Storage
 from shared.state.users import UserStore
 from shared.sync.interfaces import Trouble
+from tests.tracing import keep_spans
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -45,7 +47,7 @@ MASTER_KEY = "master key of this test"
 ACCOUNT = "calendar@example.com"
 NAMES = (
     *("probe", "leaver", "outsider", "switched", "patient", "secretive", "unlucky", "lucky"),
-    *("user500", "userhtml", "userclose", "userbusy"),
+    *("traced", "user500", "userhtml", "userclose", "userbusy"),
 )
 """Users with empty calendars, one for each test."""
 
@@ -276,6 +278,22 @@ async def test_what_changes_in_a_calendar_is_pushed_to_the_pbx(company: Company)
     company.exchange.cancel_appointment("probe", number)
     assert await until(lambda: company.note(guid) == "Free") < PUSHED_WITHIN
     assert company.pbx.statistics.presences_set[guid] == 3
+
+
+async def test_a_change_is_one_trace_from_the_notification_to_the_pbx(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guid = await company.employ("traced")
+    kept = keep_spans()
+    monkeypatch.setattr(telemetry, "_on", True)
+    company.meet("traced", "Trace")
+    await until(lambda: company.note(guid).startswith("Trace until"))
+
+    def traces_of(function: str) -> set[int]:
+        contexts = (span.get_span_context() for span in kept.get_finished_spans() if span.name == function)
+        return {context.trace_id for context in contexts if context}
+
+    await until(lambda: bool(traces_of("notification") & traces_of("sync") & traces_of("publish")))
 
 
 async def test_who_is_removed_on_the_pbx_is_forgotten(company: Company) -> None:

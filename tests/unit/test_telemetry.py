@@ -18,8 +18,7 @@ from azure.monitor.opentelemetry import _constants as distro
 from opentelemetry import context, metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -31,6 +30,7 @@ from shared.state.queues import Work, WorkQueues
 from shared.state.storage import Storage
 from shared.sync.interfaces import BudgetUse, Census, QueueLength
 from shared.sync.status import Status, StatusWarning
+from tests.tracing import keep_spans
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -53,11 +53,7 @@ class Sent:
 
 @pytest.fixture(scope="session")
 def exporter() -> InMemorySpanExporter:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return exporter
+    return keep_spans()
 
 
 @pytest.fixture(scope="session")
