@@ -39,9 +39,7 @@ def main() -> int:
         status |= _report(run_seeds(seeds, effort), "--seed")
     if options.stride:
         tally, calls = run_points(options.stride, 1 + options.first % options.stride, effort)
-        print(
-            f"== a kill before and after every call of one scenario: {2 * calls} points, every {options.stride}."
-        )
+        print(f"== a kill before and after every call of a scenario: {2 * calls}, one in {options.stride}")
         status |= _report(tally, "--point")
     print(f"{time.monotonic() - began:.0f} s")
     return status
@@ -55,9 +53,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--stride", type=int, default=1, help="kill at every so manieth call; 0: nowhere (1)")
     parser.add_argument("--point", type=int, help="replay the kill before this call, after it if negative")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument(
-        "--seconds", type=float, default=float("inf"), help="begin nothing after so many, each part"
-    )
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after so many")
     parser.add_argument("--failures", type=int, default=5, help="begin nothing after so many failed (5)")
     parser.add_argument("--mutations", action="store_true", help="break the service and see it found")
     return parser.parse_args()

@@ -49,7 +49,8 @@ class Tally:
     def lines(self) -> Iterator[str]:
         """The counts, to be printed."""
         yield f"{self.runs} runs, {len(self.failed)} failed; {self.presences} presences taken by the PBX"
-        yield f"{sum(self.calls.values())} calls at {len(self.calls)} places, workers killed at {len(self.kills)} of them"
+        yield f"{sum(self.calls.values())} calls at {len(self.calls)} places"
+        yield f"workers killed at {len(self.kills)} of these places"
         yield f"slowest recovery {self.slowest}"
         for fault, count in self.faults.most_common():
             yield f"  {count:7}  {fault}"

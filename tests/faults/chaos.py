@@ -86,8 +86,8 @@ class Point:
 class Chaos:
     """Decides on faults. ``peace`` ends them; ``point`` replaces all of them by one kill.
 
-    Where the queues are ``crowded`` there are fewer for a while: work that a killed worker had asked for again
-    comes twice, which at these rates would grow without end.
+    Where the queues are ``crowded`` there are fewer for a while: work that a killed worker had asked for
+    again comes twice, which at these rates would grow without end.
     """
 
     seed: int

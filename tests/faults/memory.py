@@ -35,7 +35,7 @@ class MemoryTables:
 
     def __init__(self, page: Callable[[], int] = lambda: _PAGE) -> None:
         self.tables: dict[str, Records] = {}
-        self.etags = (f'W/"{number}"' for number in itertools.count(1))
+        self.etags = (f'W/"memory {number}"' for number in itertools.count(1))
         self.page = page
 
     async def create_table_if_not_exists(self, table_name: str) -> None:

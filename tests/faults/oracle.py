@@ -21,7 +21,7 @@ DAY = timedelta(days=1)
 NOTHING = ("", "")
 
 SLACK = timedelta(seconds=75)
-"""How long work that began with the former state may take to its end: a slow answer of Exchange, and calls."""
+"""How long work that began with the former state may take to its end: a slow answer, and calls."""
 
 _END = datetime.max.replace(tzinfo=UTC)
 

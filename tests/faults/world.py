@@ -35,7 +35,7 @@ class Services(functions.services.Services):
     """A worker process's services, with Exchange replaced by the model."""
 
     def __init__(self, environment: Environment, storage: Storage, source: CalendarPort) -> None:
-        with patch.object(functions.services.Storage, "open", return_value=storage):
+        with patch.object(Storage, "open", return_value=storage):
             super().__init__(environment)
         self._simulated = source
 
