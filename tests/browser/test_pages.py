@@ -23,7 +23,7 @@ async def test_everybody_can_use_the_page(visit: Open, path: str, scheme: Scheme
 async def test_the_page_is_read_without_script(visit: Open, path: str) -> None:
     page = await visit(path, java_script_enabled=False)
     assert await page.locator("h1").inner_text()
-    assert await page.locator("nav a[aria-current=page]").count() == 1
+    assert await page.locator("header nav a[aria-current=page]").count() == 1
 
 
 async def test_the_keyboard_leads_to_the_content_first(visit: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,7 +10,9 @@ from typing import Any, Literal
 from shared.presence import languages
 from shared.settings import Section, secret_fields
 
-Kind = Literal["text", "email", "secret", "pem", "secret pem", "choice", "flag", "number", "date", "list"]
+Kind = Literal[
+    "text", "email", "secret", "pem", "secret pem", "choice", "flag", "number", "date", "list", "words"
+]
 Choices = tuple[tuple[str, str], ...]
 
 
@@ -257,22 +260,31 @@ PRESENCE = (
         "choice",
         (("true", "Show subjects"), ("false", "Do not show subjects")),
     ),
-    Question("mapping.busy", "Busy", "", "choice", TARGETS),
-    Question("mapping.tentative", "Tentative", "", "choice", TARGETS),
+    Question("mapping.busy", "Busy", "Default: Busy.", "choice", TARGETS),
+    Question("mapping.tentative", "Tentative", "Default: Ignore.", "choice", TARGETS),
     Question(
-        "mapping.tentative_exception", "Tentative exceptions", "Of the organizers below.", "choice", TARGETS
+        "mapping.tentative_exception",
+        "Tentative exceptions",
+        "Of the organizers above. Default: Away.",
+        "choice",
+        TARGETS,
     ),
-    Question("mapping.out_of_office", "Out of office", "", "choice", TARGETS),
-    Question("mapping.working_elsewhere", "Working elsewhere", "", "choice", TARGETS),
-    Question("mapping.no_data", "No data", "", "choice", TARGETS),
+    Question("mapping.out_of_office", "Out of office", "Default: Away.", "choice", TARGETS),
+    Question("mapping.working_elsewhere", "Working elsewhere", "Default: Available.", "choice", TARGETS),
+    Question("mapping.no_data", "No data", "Default: Ignore.", "choice", TARGETS),
     Question(
         "tentative_exception_organizers",
         "Organizers of tentative exceptions",
-        "E-mail addresses, such as the personnel department's, one a line.",
-        "list",
+        "E-mail addresses, such as the personnel department's, separated by commas or lines.",
+        "words",
     ),
-    Question("prioritized", "Prioritized: title contains", "Words, one a line.", "list"),
-    Question("not_prioritized", "Prioritized: title must not contain", "Words, one a line.", "list"),
+    Question("prioritized", "Prioritized: title contains", "Words, separated by commas or lines.", "words"),
+    Question(
+        "not_prioritized",
+        "Prioritized: title must not contain",
+        "Words, separated by commas or lines.",
+        "words",
+    ),
     Question(
         "until_unit",
         "Unit of #until",
@@ -296,7 +308,7 @@ def fill(name: str, section: Section) -> dict[str, str]:
         value = values.get(question.name, "")
         if isinstance(value, bool):
             value = str(value).lower()
-        shown[question.name] = "\n".join(value) if question.kind == "list" else str(value)
+        shown[question.name] = "\n".join(value) if question.kind in ("list", "words") else str(value)
     return shown
 
 
@@ -311,6 +323,8 @@ def read_form(name: str, form: Mapping[str, str], section: Section) -> dict[str,
             values[question.name] = None if form.get(f"{question.name}.delete") else given
         elif question.kind == "list":
             values[question.name] = [line.strip() for line in given.splitlines() if line.strip()]
+        elif question.kind == "words":
+            values[question.name] = [word.strip() for word in re.split(r"[\n,]", given) if word.strip()]
         elif question.kind == "flag" or question.name == "show_subject":
             values[question.name] = given == "true"
         elif question.kind == "number":

@@ -1,0 +1,78 @@
+"""The configuration's forms in the hands of an administrator."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Dialog, expect
+
+from tests.browser.conftest import Open, violations
+from tests.integration.admin.conftest import empty_storage
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def nothing_configured(azurite: str) -> None:
+    await empty_storage(azurite)
+
+
+async def test_the_sample_day_follows_the_rules_while_they_are_entered(visit: Open) -> None:
+    page = await visit("/configuration/presence")
+    preview = page.locator("#preview")
+    await expect(preview).to_contain_text("Free until 09:00 (Busy: Private)")
+    await page.get_by_label("Subjects").select_option("true")
+    await expect(preview).to_contain_text("Free until 09:00 (Busy: Project meeting)")
+    await page.get_by_label("Language").select_option("de")
+    await expect(preview).to_contain_text("Frei bis 09:00 (Beschäftigt: Project meeting)")
+    await page.get_by_label("Busy", exact=True).select_option("dnd")
+    await expect(preview).to_contain_text("Do not disturb")
+    await page.get_by_label("Time zone").fill("Nowhere")
+    await expect(preview).to_contain_text("as soon as all fields are right")
+
+
+async def test_a_form_asks_for_what_its_sync_type_needs(visit: Open) -> None:
+    page = await visit("/configuration/exchange")
+    secret, password = page.locator("#client_secret"), page.locator("#password")
+    await expect(password).to_be_hidden()
+    await page.get_by_label("Sync type").select_option("on-premises")
+    await expect(password).to_be_visible()
+    await expect(secret).to_be_hidden()
+    await page.get_by_label("Sync type").select_option("cloud-app-only")
+    await expect(password).to_be_hidden()
+    await expect(secret).to_be_visible()
+    assert await violations(page) == []
+
+
+async def test_changes_are_not_lost_by_accident(visit: Open) -> None:
+    page = await visit("/configuration/pbx")
+    asked: list[str] = []
+
+    async def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        await dialog.accept()
+
+    page.on("dialog", answer)
+    await page.locator("header").get_by_role("link", name="Actions").click()
+    await expect(page.locator("h1")).to_have_text("Actions")
+    assert asked == []
+    await page.goto("/configuration/pbx")
+    await page.get_by_label("PBX address").fill("pbx.example.com")
+    await page.locator("header").get_by_role("link", name="Actions").click()
+    await expect(page.locator("h1")).to_have_text("Actions")
+    assert asked == ["beforeunload"]
+
+
+async def test_a_section_is_filled_in_and_saved_by_keyboard_alone(visit: Open) -> None:
+    page = await visit("/configuration/pbx")
+    await page.locator("#address").focus()
+    for text in ("pbx.example.com", "master"):
+        await page.keyboard.type(text)
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("secret")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Saved. It takes effect now")).to_be_visible()
+    await expect(page.get_by_text("Set on")).to_be_visible()
+    assert await page.locator("#password").input_value() == ""
+    assert await violations(page) == []
