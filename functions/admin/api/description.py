@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.openapi.utils import get_openapi
 
-from functions.admin.api.conventions import BASE, ProblemDetails
+from functions.admin.api.conventions import BASE, ProblemDetails, problems
 
 router = APIRouter(include_in_schema=False)
 
@@ -32,9 +32,9 @@ async def describe(request: Request) -> dict[str, Any]:
     document["security"] = [{"token": []}]
     for path in document["paths"].values():
         for operation in path.values():
-            # FastAPI's own word for a wrong request; here it is a problem like all others.
-            found = operation["responses"].get("422", {}).get("content", {})
-            found.pop("application/json", None)
+            # FastAPI has a word of its own for a wrong request; here it is a problem like all others.
+            if "422" in operation["responses"]:
+                operation["responses"]["422"] |= problems(422)[422]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return document

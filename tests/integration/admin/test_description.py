@@ -1,0 +1,67 @@
+"""The API's description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+
+from functions.admin import api
+from functions.admin.api.conventions import BASE
+from tests.integration.admin.conftest import Running
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def read(running: Running) -> dict[str, Any]:
+    async with httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.get(
+            f"{BASE}/openapi.json", headers={"Authorization": f"Bearer {running.token()}"}
+        )
+    return dict(answer.json())
+
+
+async def test_every_route_is_described_and_no_page(running: Running) -> None:
+    document = await read(running)
+    assert document["openapi"].startswith("3.1")
+    routes = {
+        route.path  # type: ignore[attr-defined]
+        for router in api.ROUTERS
+        for route in router.routes
+        if route.include_in_schema  # type: ignore[attr-defined]
+    }
+    assert set(document["paths"]) == routes
+    assert all(path.startswith(f"{BASE}/") for path in routes)
+
+
+async def test_every_answer_and_every_error_has_a_schema(running: Running) -> None:
+    document = await read(running)
+    problem = {"$ref": "#/components/schemas/Problem"}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            case = f"{method} {path}"
+            assert operation["summary"], case
+            responses = operation["responses"]
+            assert {"401", "403", "500"} <= set(responses), case
+            for status, response in responses.items():
+                if int(status) >= 400:
+                    assert response["content"] == {"application/problem+json": {"schema": problem}}, case
+
+
+async def test_references_lead_somewhere(running: Running) -> None:
+    document = await read(running)
+
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            return own + [found for each in value.values() for found in references(each)]
+        return [found for each in value for found in references(each)] if isinstance(value, list) else []
+
+    for reference in references(document):
+        target: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            target = target[part]
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.meta.validate({**schema, "components": document["components"]})
