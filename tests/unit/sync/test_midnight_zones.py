@@ -40,6 +40,9 @@ class Memory:
     async def acquire(self, name: str, now: datetime, duration: timedelta) -> Lease | None:
         return Lease(name, now + duration, "")
 
+    async def renew(self, lease: Lease, now: datetime, duration: timedelta) -> Lease | None:
+        return Lease(lease.name, now + duration, "")
+
     async def release(self, lease: Lease) -> None:
         return None
 
