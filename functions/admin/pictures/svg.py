@@ -30,15 +30,15 @@ def picture(
     """A whole picture with its title and description; ``identity`` is unique on the page."""
     return element(
         "svg",
-        element("title", text_of(title), id=f"{identity}-title"),
-        element("desc", text_of(description), id=f"{identity}-desc"),
+        element("title", text_of(title), id=f"{identity}-picture-title"),
+        element("desc", text_of(description), id=f"{identity}-picture-desc"),
         *children,
         xmlns="http://www.w3.org/2000/svg",
         class_=f"picture {identity}",
         viewBox=f"0 0 {_number(width)} {_number(height)}",
         role="img",
-        aria_labelledby=f"{identity}-title",
-        aria_describedby=f"{identity}-desc",
+        aria_labelledby=f"{identity}-picture-title",
+        aria_describedby=f"{identity}-picture-desc",
         font_family="system-ui, sans-serif",
         font_size=12,
     )
