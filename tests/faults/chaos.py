@@ -115,7 +115,7 @@ class Chaos:
     def strikes(self, fault: Fault, about: str = "") -> bool:
         """Whether this happens now; counts it."""
         rate = self.rates.get(fault, 0.0)
-        if self.peace or not rate or self.crowded() or self._faults.random() >= rate:
+        if self.peace or not rate or self._faults.random() >= rate or self.crowded():
             return False
         self.note(fault, about)
         return True
