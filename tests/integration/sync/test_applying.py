@@ -588,3 +588,21 @@ async def test_killed_anywhere_the_result_is_the_same(
     assert await state_of(office) == expected
     told = [told.guid for told in office.pbx.told]
     assert max(map(told.count, told), default=0) <= told_at_most
+
+
+async def test_what_a_newer_change_leaves_alone_is_still_applied_to_the_rest(office: Office) -> None:
+    await opened(office)
+    await office.save("presence", language="de")
+    first = office.queues.take()[0]
+    save_progress = office.applied.put
+
+    async def put(applied: Applied) -> Applied:
+        if applied.done == 1:
+            office.applied.put = save_progress  # type: ignore[method-assign]
+            await office.save("pbx", domain="example.net")
+        return await save_progress(applied)
+
+    office.applied.put = put  # type: ignore[method-assign]
+    await office.do(first)
+    await office.work()
+    assert all(note.startswith("Lunch bis") for note in notes(office)), notes(office)
