@@ -27,9 +27,12 @@ async def administration(request: func.HttpRequest) -> func.HttpResponse:
     """Whatever no other function has a route for; who may have what is decided in there."""
     try:
         # The middleware decodes the path, and would fail.
-        unquote_to_bytes(urlsplit(request.url).path).decode()
+        path = unquote_to_bytes(urlsplit(request.url).path).decode()
     except ValueError:
         return func.HttpResponse(status_code=400)
+    if path.startswith("/api/") and not path.startswith("/api/admin/"):
+        # Another function's, asked wrongly: the secret in its address must not go on to a sign-in.
+        return func.HttpResponse(status_code=404)
     loop = asyncio.get_running_loop()
     calendar = await services()
     if loop not in _of_loop:
