@@ -26,13 +26,11 @@ from dev.host import FunctionsHost
 from dev.pbx.simulator import PbxSimulator
 from dev.seed import create_seed
 from functions import telemetry
-from functions.services import CONFIGURATION_LIFE, Callbacks
+from functions.services import CONFIGURATION_LIFE, Callbacks, Services
 from shared.cipher import Cipher
 from shared.environment import Environment
 from shared.model import CalendarUser, MailboxState
-from shared.settings import parse_section
 from shared.state.budget import Budget
-from shared.state.config import ConfigStore
 from shared.state.health import Health
 from shared.state.queues import WorkQueues
 from shared.state.storage import Storage
@@ -81,7 +79,6 @@ class Company:
         self.users = UserStore(self.storage)
         self.health = Health(self.storage)
         self.queues = WorkQueues(self.storage)
-        self.config = ConfigStore(self.storage, Cipher(self.environment.encryption_keys))
 
     async def configure(self, section: str, **changes: Any) -> None:
         """Save a section of the configuration as an administrator does, with some values changed."""
@@ -101,8 +98,10 @@ class Company:
             },
             "presence": {"timezone": "Europe/Berlin"},
         }
-        parsed = parse_section(section, values[section] | changes)
-        await self.config.save(section, parsed, None, "test", datetime.now(UTC))
+        services = Services(self.environment)
+        etag = (await services.config.load_section(section)).etag
+        await services.configurator().save(section, values[section] | changes, etag, "test")
+        await services.close()
 
     async def start(self, function: str) -> None:
         """Have the host run a function now."""
