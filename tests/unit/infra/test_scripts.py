@@ -236,8 +236,10 @@ def test_a_command_that_az_does_not_know_fails(directory: Directory) -> None:
 
 def test_ews_is_allowed_by_reading_appending_and_writing_and_the_list_comes_first() -> None:
     lines = (SCRIPTS / "allow-ews.ps1").read_text()
-    read = lines.index("Get-OrganizationConfig")
-    write = lines.index("Set-OrganizationConfig -EwsAllowedAppIDs ($allowed + ")
+    # Without the switch the list reads as empty.
+    read = lines.index("$policy = Get-OrganizationConfig -RetrieveEwsOperationAccessPolicy\n")
+    assert "$allowed = @($policy.EwsAllowedAppIDs" in lines
+    write = lines.index("Set-OrganizationConfig -EwsAllowedAppIDs (($allowed + \"$ClientId\") -join ',')")
     switch = lines.index("Set-OrganizationConfig -EwsEnabled $true")
     assert read < write < switch
     assert lines.count("$PSCmdlet.ShouldProcess(") == lines.count("Set-OrganizationConfig") == 2
