@@ -21,7 +21,6 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 STRANGE = (
     "/nothing",
     "/api",
-    "/api/",
     f"{API}/",
     "/sign-in/",
     "/SIGN-IN",
@@ -73,6 +72,15 @@ async def test_nobody_gets_anything_without_signing_in(running: Running) -> None
                     assert answer.status_code == 303, case
                     assert answer.headers["location"].startswith("/sign-in"), case
                     assert answer.content == b"", case
+
+
+async def test_what_is_another_function_s_is_answered_with_nothing(running: Running) -> None:
+    """Such as a notification's address that is asked for wrongly: its secret goes nowhere."""
+    async with running.browser() as browser:
+        for path in ("/api/", "/api/notifications/a/b", "/api/admin"):
+            answer = await browser.get(path)
+            assert (answer.status_code, answer.content) == (404, b""), path
+            assert "location" not in answer.headers, path
 
 
 async def test_what_is_open_tells_nothing(running: Running) -> None:
