@@ -105,7 +105,9 @@ class Life:
 
     def _arrive(self) -> None:
         if self._gone and self.random.random() < 0.6:
-            self.world.pbx.put(self._gone.pop())
+            back = self._gone.pop()
+            self.world.pbx.put(back)
+            self.world.chaos.say(f"{back.guid[:4]} is back")
             return
         self._count += 1
         name = f"user{self._count}"

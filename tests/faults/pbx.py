@@ -59,9 +59,8 @@ class Pbx:
         self.rows.setdefault(user.guid, []).append(Row(self.clock(), user))
 
     def remove(self, guid: str) -> None:
-        """Remove a user, and with them what they showed."""
+        """Remove a user. Who comes back under the same guid shows what they showed."""
         self.rows[guid].append(Row(self.clock(), None))
-        self.shown.pop(guid, None)
 
     def take(self, assignment: Assignment) -> PbxError | None:
         """SetPresence."""
