@@ -16,7 +16,7 @@ from tests.faults.loop import VirtualLoop
 from tests.faults.process import Killed, Process
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 8
+SECONDS = 5
 """For each of the two parts, begun runs not counted."""
 
 
