@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -48,7 +48,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._jinja.globals |= {"asset": assets.url, "moment": moment}
+        self._jinja.globals |= {"asset": assets.url, "moment": moment, "ago": ago, "span": span}
 
     async def page(
         self,
@@ -98,3 +98,20 @@ def moment(context: Context, instant: datetime | None, missing: str = "never") -
     local = instant.astimezone(zone)
     text = f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
     return Markup('<time datetime="{}">{}</time>').format(instant.astimezone(UTC).isoformat(), text)
+
+
+def ago(instant: datetime | None, now: datetime, missing: str = "never") -> Markup | str:
+    """How long ago an instant was, for reading; machines find UTC in it."""
+    if instant is None:
+        return missing
+    text = f"{span(max(now - instant, timedelta()))} ago"
+    return Markup('<time datetime="{}">{}</time>').format(instant.astimezone(UTC).isoformat(), text)
+
+
+def span(duration: timedelta) -> str:
+    """A duration in the unit that fits."""
+    seconds = duration.total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

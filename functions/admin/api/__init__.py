@@ -1,5 +1,12 @@
 """The API, a file for each subject; ``/api/admin/v1/openapi.json`` describes it."""
 
-from functions.admin.api import actions, configuration, description, identity, user
+from functions.admin.api import actions, configuration, description, identity, status, user
 
-ROUTERS = (identity.router, configuration.router, actions.router, user.router, description.router)
+ROUTERS = (
+    identity.router,
+    status.router,
+    configuration.router,
+    actions.router,
+    user.router,
+    description.router,
+)

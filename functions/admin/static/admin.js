@@ -15,7 +15,7 @@ window.addEventListener("beforeunload", (event) => {
 /* What went wrong behind the scenes is said aloud. */
 function announce(text) {
   const place = document.getElementById("announcement");
-  if (!place) return;
+  if (!place || place.textContent === text) return;
   place.textContent = text;
   place.className = text ? "callout danger" : "";
 }
@@ -41,3 +41,32 @@ function focusFaults() {
 }
 focusFaults();
 document.addEventListener("htmx:afterSettle", focusFaults);
+
+/* What refreshes itself does so while somebody may look at it and has not paused it. */
+function refresh(place) {
+  if (!document.hidden && !place.hasAttribute("data-paused")) place.dispatchEvent(new CustomEvent("refresh"));
+}
+for (const place of document.querySelectorAll("[data-refresh]"))
+  setInterval(refresh, 1000 * place.dataset.refresh, place);
+document.addEventListener("visibilitychange", () => {
+  for (const place of document.querySelectorAll("[data-refresh]")) refresh(place);
+});
+for (const button of document.querySelectorAll("button[data-pause]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const place = document.getElementById(button.dataset.pause);
+    button.textContent = place.toggleAttribute("data-paused") ? "Go on updating" : "Pause updates";
+    refresh(place);
+  });
+}
+
+/* A wide picture stays where it was scrolled to when it is drawn anew. */
+document.addEventListener("htmx:beforeSwap", (event) => {
+  for (const old of event.detail.target.querySelectorAll(".wide-picture[id]")) {
+    const left = old.scrollLeft;
+    document.addEventListener("htmx:afterSwap", () => {
+      const fresh = document.getElementById(old.id);
+      if (fresh) fresh.scrollLeft = left;
+    }, { once: true });
+  }
+});
