@@ -88,11 +88,12 @@ class Listing:
                 return Page(tuple(found), position)
         return Page(tuple(found), None)
 
-    async def export(self, state: UserState = UserState.ALL) -> AsyncIterator[CalendarUser]:
-        """All users in this state, in the order of their guids."""
+    async def export(self, state: UserState = UserState.ALL, query: str = "") -> AsyncIterator[CalendarUser]:
+        """All users in this state who match the query, in the order of their guids."""
+        terms = find_words(query)
         for partition in PARTITIONS:
             async for user in self._users.in_state(partition, state):
-                if not user.leaving:
+                if not user.leaving and _shows(user, terms):
                     yield user
 
     async def store(self, users: Sequence[User]) -> int:

@@ -269,18 +269,28 @@ class Outbox:
     async def published(self, guid: str) -> Published | None:
         """What the PBX has acknowledged for a user, or None where it was never told anything."""
         entity = await self._table.get(partition_of(guid), guid)
-        if entity is None or not (entity["published"] or entity.get("error")):
-            return None
-        return Published(
-            guid,
-            entity.get("published_activity", ""),
-            entity.get("published_note", ""),
-            read_instant(entity.get("published_at")),
-            entity.get("error", ""),
-        )
+        return _read_published(entity) if entity else None
+
+    async def published_to(self, guids: Collection[str]) -> dict[str, Published]:
+        """The same for those of these users of whom it was told anything."""
+        entities = await self._table.get_by_guid(guids)
+        found = {guid: _read_published(entity) for guid, entity in entities.items()}
+        return {guid: published for guid, published in found.items() if published}
 
     async def _write(self, record: dict[str, Any], entity: TableEntity | None, waits: bool) -> None:
         await self._table.transact(_replacing(record, entity, waits))
+
+
+def _read_published(entity: TableEntity) -> Published | None:
+    if not (entity["published"] or entity.get("error")):
+        return None
+    return Published(
+        entity["RowKey"],
+        entity.get("published_activity", ""),
+        entity.get("published_note", ""),
+        read_instant(entity.get("published_at")),
+        entity.get("error", ""),
+    )
 
 
 def _settle(wish: Wish, entity: TableEntity | None) -> tuple[list[Operation], bool]:
