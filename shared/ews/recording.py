@@ -22,6 +22,7 @@ LONGEST = 30_000
 
 _ADDRESS = re.compile(r"[^\s<>\"'/:;,=]+@[^\s<>\"'/:;,=]+")
 _SUBJECTS = frozenset({"Subject", "Location"})
+_SUBJECT = re.compile(r"(<(?:\w+:)?(?:Subject|Location)(?:\s[^>]*)?>)[^<]+")
 _HARMLESS = frozenset(
     re.findall(
         r"\w+",
@@ -103,7 +104,10 @@ def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def redact_body(body: bytes, *, subjects: bool = False) -> str:
-    """The XML with what is harmless in it, subjects and places if asked for; of anything else the size."""
+    """The XML with what is harmless in it; of anything else the size.
+
+    With ``subjects`` also subjects and places, but for those of private appointments.
+    """
     if not body.strip():
         return ""
     parser = etree.XMLParser(
@@ -126,6 +130,18 @@ def redact_body(body: bytes, *, subjects: bool = False) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}[cut off]"
 
 
+def drop_subjects(text: str) -> str:
+    """What `redact_body` has kept, without subjects and places."""
+    return _SUBJECT.sub(r"\1[removed]", text)
+
+
+def _is_normal(element: etree._Element) -> bool:
+    """Whether what the element tells of is not private to the mailbox's owner."""
+    item = element.getparent()
+    told = item.find("{*}Sensitivity") if item is not None else None
+    return told is None or (told.text or "").strip() == "Normal"
+
+
 def _redact(element: etree._Element, subjects: bool) -> None:
     name = etree.QName(element).localname
     text = (element.text or "").strip()
@@ -137,7 +153,7 @@ def _redact(element: etree._Element, subjects: bool) -> None:
         element.text = f"address-{hash_of(text)}"
     elif name == "URL":  # of the callback: its path holds a secret
         element.text = f"{redact_url(text).partition('://')[0]}://{urlsplit(text).hostname}/[removed]"
-    elif not (name in _SUBJECTS and subjects):
+    elif not (subjects and name in _SUBJECTS and _is_normal(element)):
         element.text = f"[{name} {hash_of(text)}]" if name == "SubscriptionId" else "[removed]"
     for attribute, value in element.attrib.items():
         local = etree.QName(attribute).localname

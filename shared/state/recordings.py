@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import batched
+from typing import Any
 
+from azure.data.tables import TableEntity
+
+from shared.errors import StateConflict
 from shared.ews.recording import Record
-from shared.state.storage import TRANSACTION_LIMIT, Storage, read_instant, write_instant
+from shared.state.storage import TRANSACTION_LIMIT, Operation, Storage, read_instant, write_instant
 
 MOST = 1000
 """Records kept; of more the oldest go."""
@@ -16,6 +25,19 @@ KEPT_FOR = timedelta(days=1)
 
 _PRUNED_EVERY = 50
 _PARTITION = "ews"
+_HEADING = ["RowKey", "seconds", "request_headers", "status", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A record without what was said: its ``id``, when, what was asked for, how that went."""
+
+    id: str
+    at: datetime
+    seconds: float
+    operation: str
+    status: int
+    error: str
 
 
 class RecordingStore:
@@ -47,22 +69,20 @@ class RecordingStore:
             await self.prune(record.at)
 
     async def read(self, since: datetime | None = None, limit: int = 100) -> list[Record]:
-        """Those of ``since`` and later, the oldest first."""
+        """Those of ``since`` and later, the oldest first; all of them where ``limit`` is 0."""
         wanted = f"PartitionKey eq '{_PARTITION}' and RowKey ge '{write_instant(since)}'"
-        return [
-            Record(
-                read_instant(entity["RowKey"].rpartition("-")[0]) or datetime.min.replace(tzinfo=UTC),
-                entity["seconds"],
-                entity["place"],
-                json.loads(entity["request_headers"]),
-                entity["request"],
-                entity["status"],
-                json.loads(entity["answer_headers"]),
-                entity["answer"],
-                entity["error"],
-            )
-            async for entity in self._table.query(wanted, limit=limit)
-        ]
+        return [_read(entity) async for entity in self._table.query(wanted, limit=limit)]
+
+    async def headings(self, limit: int, before: str = "") -> Sequence[Heading]:
+        """At most ``limit`` headings, the latest first, from behind the one with the id ``before``."""
+        wanted = f"PartitionKey eq '{_PARTITION}'" + (f" and RowKey lt '{_quote(before)}'" if before else "")
+        found = [_read_heading(entity) async for entity in self._table.query(wanted, select=_HEADING)]
+        return found[::-1][:limit]
+
+    async def find(self, identity: str) -> Record | None:
+        """The record with this id, or None."""
+        entity = await self._table.get(_PARTITION, identity)
+        return _read(entity) if entity else None
 
     async def prune(self, now: datetime) -> None:
         """Remove what is older than `KEPT_FOR`, and the oldest beyond the number that is kept."""
@@ -79,6 +99,49 @@ class RecordingStore:
         await self.prune(datetime.max.replace(tzinfo=UTC))
 
     async def _remove(self, rows: list[str]) -> None:
-        for first in range(0, len(rows), TRANSACTION_LIMIT):
-            for row in rows[first : first + TRANSACTION_LIMIT]:
-                await self._table.delete(_PARTITION, row)
+        await asyncio.gather(
+            *(self._remove_some(some) for some in batched(rows, TRANSACTION_LIMIT, strict=False))
+        )
+
+    async def _remove_some(self, rows: tuple[str, ...]) -> None:
+        steps: list[Operation] = [("delete", {"PartitionKey": _PARTITION, "RowKey": row}) for row in rows]
+        try:
+            await self._table.transact(steps)
+        except StateConflict:
+            # Somebody else removes some of them too.
+            await asyncio.gather(*(self._table.delete(_PARTITION, row) for row in rows))
+
+
+def _read(entity: TableEntity) -> Record:
+    return Record(
+        _instant_of(entity),
+        entity["seconds"],
+        entity["place"],
+        json.loads(entity["request_headers"]),
+        entity["request"],
+        entity["status"],
+        json.loads(entity["answer_headers"]),
+        entity["answer"],
+        entity["error"],
+    )
+
+
+def _read_heading(entity: TableEntity) -> Heading:
+    headers: dict[str, Any] = json.loads(entity["request_headers"])
+    operation = re.search(r"(\w+)\W*$", headers.get("soapaction", ""))
+    return Heading(
+        entity["RowKey"],
+        _instant_of(entity),
+        entity["seconds"],
+        operation[1] if operation else "",
+        entity["status"],
+        entity["error"],
+    )
+
+
+def _instant_of(entity: TableEntity) -> datetime:
+    return read_instant(entity["RowKey"].rpartition("-")[0]) or datetime.min.replace(tzinfo=UTC)
+
+
+def _quote(text: str) -> str:
+    return text.replace("'", "''")

@@ -9,7 +9,15 @@ import pytest
 from shared.errors import ExchangeError, MailboxError
 from shared.ews import requests
 from shared.ews.recorder import Recorder
-from shared.ews.recording import LONGEST, Record, hash_of, redact_body, redact_headers, redact_url
+from shared.ews.recording import (
+    LONGEST,
+    Record,
+    drop_subjects,
+    hash_of,
+    redact_body,
+    redact_headers,
+    redact_url,
+)
 from shared.ews.transport import Answer
 
 ANNA = "anna@example.com"
@@ -42,6 +50,24 @@ def test_keeps_subjects_and_places_if_asked_for() -> None:
     assert "Salary of Bob" in text
     assert "Room 7" in text
     assert [secret for secret in SECRETS[2:] if secret in text and secret != "Bob"] == []
+
+
+@pytest.mark.parametrize("sensitivity", [b"Private", b"Personal", b"Confidential", b"Later"])
+def test_subjects_and_places_of_what_is_private_are_kept_for_nobody(sensitivity: bytes) -> None:
+    private = ANSWER.replace(
+        b"<t:LegacyFreeBusyStatus>",
+        b"<t:Sensitivity>" + sensitivity + b"</t:Sensitivity><t:LegacyFreeBusyStatus>",
+    )
+    text = redact_body(private, subjects=True)
+    assert [secret for secret in ("Salary", "Bob", "Room 7") if secret in text] == []
+    assert "Salary" in redact_body(private.replace(sensitivity, b"Normal"), subjects=True)
+
+
+def test_subjects_are_dropped_later_as_well() -> None:
+    text = redact_body(ANSWER, subjects=True)
+    assert drop_subjects(text) == redact_body(ANSWER)
+    cut_off = text[: text.index("Salary") + 3]
+    assert "Sal" not in drop_subjects(cut_off)
 
 
 def test_the_callbacks_secret_is_removed_from_a_subscription() -> None:
