@@ -27,8 +27,11 @@ from shared.state.audit import Action
 
 _log = logging.getLogger(__name__)
 
-OPEN = ("/sign-in", "/signed-in", "/signed-out")
-"""What anybody may ask for, besides the files under `PREFIX`."""
+OPEN = ("/sign-in", "/signed-in", "/signed-out", "/authenticated")
+"""What anybody may ask for, besides the files under `PREFIX`.
+
+Browsers send no cookie with what Entra ID has them post to ``/signed-in`` and ``/authenticated``.
+"""
 
 BODY_LIMIT = 256 * 1024
 """Bytes of a request; a certificate has a few thousand."""

@@ -133,7 +133,7 @@ class DelegatedTokens:
             if held is None:
                 raise _not_signed_in()
             if held.sign_in.refused:
-                raise _ended(held.sign_in.refused)
+                raise ended(held.sign_in.refused)
             now = self._now()
             self._check_ours(held.sign_in)
             if held.sign_in.access and held.sign_in.access.serves(now, refused):
@@ -149,7 +149,7 @@ class DelegatedTokens:
                 continue  # another instance was first, or somebody signed in or revoked meanwhile
             if renewed.access:
                 return renewed.access
-            raise _ended(renewed.refused)
+            raise ended(renewed.refused)
         raise ExchangeUnavailable("SignInBusy", "Another instance renews the tokens. Wait.", retry_after=SOON)
 
     def _check_ours(self, sign_in: SignIn) -> None:
@@ -237,6 +237,7 @@ def _not_signed_in() -> SignInRefused:
     )
 
 
-def _ended(code: str) -> ExchangeError:
+def ended(code: str) -> ExchangeError:
+    """What the code means that ended a sign-in: `SignIn.refused`."""
     word = "invalid_grant" if code.startswith("AADSTS") else code
     return refusal_of({"error": word, "error_description": code}).error()

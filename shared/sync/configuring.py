@@ -60,6 +60,15 @@ class Configurator:
     application: Application
     clock: Clock
 
+    async def complete(self, name: str, values: Mapping[str, Any]) -> Section:
+        """The section as `save` would store it, with the secrets that stay as they are; nothing is stored.
+
+        Raises:
+            InvalidSettings: with every fault.
+        """
+        former = await self.store.load_section(name)
+        return parse_section(name, _complete(name, values, former.section))
+
     async def save(self, name: str, values: Mapping[str, Any], etag: str, actor: str) -> Stored:
         """Save the section ``name`` (``pbx``, ``exchange``, ``presence``) in place of the one with ``etag``.
 

@@ -15,9 +15,11 @@ from fastapi.responses import RedirectResponse
 from functions.admin.api.configuration import SectionName, describe_changes
 from functions.admin.api.conventions import decode_etag, write_etag
 from functions.admin.context import Calendar, Now, Pages, Recording, Who
+from functions.admin.delegation import Delegation, describe_delegation
 from functions.admin.pages.forms import QUESTIONS, fill, read_form
 from functions.admin.problems import FieldFault
 from functions.admin.rendering import Renderer
+from functions.services import Services
 from shared.errors import InvalidSettings, SettingsError, StateConflict
 from shared.model import Appointment, Presence, Sensitivity, ShowAs
 from shared.presence import PresenceRules, compose
@@ -27,6 +29,7 @@ from shared.sync.configuring import Stored
 router = APIRouter(include_in_schema=False)
 
 TITLES = {"pbx": "PBX", "exchange": "Exchange", "presence": "Presence and mapping"}
+TABS = TITLES | {"test": "Test connection"}
 
 _UNDECIDED = SettingsError(
     "presence.show_subject", "is not decided yet", "Choose whether subjects show to everybody."
@@ -41,14 +44,32 @@ async def begin() -> Response:
 
 @router.get("/configuration/{section}")
 async def show(
-    request: Request, section: SectionName, pages: Pages, calendar: Calendar, now: Now, saved: bool = False
+    request: Request,
+    section: SectionName,
+    pages: Pages,
+    calendar: Calendar,
+    now: Now,
+    saved: bool = False,
+    sign_in: str = "",
 ) -> Response:
     """One part as it is stored."""
     stored = await calendar.config.load_section(section)
     answers = fill(section, stored.section)
     if section is SectionName.PRESENCE and not stored.etag:
         answers["show_subject"] = ""
-    return await _form(request, pages, section, stored, answers, now, faults=stored.faults, saved=saved)
+    delegation = await _delegation(section, calendar)
+    return await _form(
+        request,
+        pages,
+        section,
+        stored,
+        answers,
+        now,
+        delegation,
+        faults=stored.faults,
+        saved=saved,
+        sign_in=sign_in,
+    )
 
 
 @router.post("/configuration/{section}")
@@ -65,15 +86,18 @@ async def save(
     form = {name: str(value) for name, value in (await request.form()).items()}
     former = await calendar.config.load_section(section)
     values = read_form(section, form, former.section)
+    delegation = await _delegation(section, calendar)
     try:
         if section is SectionName.PRESENCE and not form.get("show_subject"):
             raise InvalidSettings([_UNDECIDED])
         version = decode_etag(form.get("version", ""))
         stored = await calendar.configurator().save(section, values, version, who.name)
     except InvalidSettings as error:
-        return await _form(request, pages, section, former, form, now, faults=error.errors, refused=True)
+        return await _form(
+            request, pages, section, former, form, now, delegation, faults=error.errors, refused=True
+        )
     except StateConflict:
-        return await _form(request, pages, section, former, form, now, conflict=True)
+        return await _form(request, pages, section, former, form, now, delegation, conflict=True)
     await record("saved the configuration", describe_changes(section, former, stored))
     return RedirectResponse(f"/configuration/{section}?saved=true", 303)
 
@@ -93,11 +117,13 @@ async def _form(
     stored: Stored,
     answers: Mapping[str, str],
     now: datetime,
+    delegation: Delegation | None,
     *,
     faults: Sequence[SettingsError] = (),
     refused: bool = False,
     conflict: bool = False,
     saved: bool = False,
+    sign_in: str = "",
 ) -> Response:
     errors = {
         error.field.removeprefix(f"{section}."): FieldFault(
@@ -111,6 +137,9 @@ async def _form(
         status=422 if refused else 409 if conflict else 200,
         section=str(section),
         titles=TITLES,
+        tabs=TABS,
+        delegation=delegation,
+        sign_in_done=sign_in,
         questions=QUESTIONS[section],
         answers=answers,
         errors=errors,
@@ -124,6 +153,10 @@ async def _form(
         conflict=conflict,
         saved=saved,
     )
+
+
+async def _delegation(section: SectionName, calendar: Services) -> Delegation | None:
+    return await describe_delegation(calendar) if section is SectionName.EXCHANGE else None
 
 
 def _choices(stored: Stored) -> dict[str, Any]:

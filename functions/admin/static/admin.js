@@ -27,11 +27,20 @@ document.addEventListener("htmx:afterOnLoad", (event) => {
 });
 
 /* A button copies the text of the element that it names. */
+for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
   await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
   button.textContent = "Copied";
+});
+
+/* Enter in a field that belongs to one button of several presses that one. */
+document.addEventListener("keydown", (event) => {
+  const button = event.key === "Enter" && document.getElementById(event.target.dataset.enter);
+  if (!button) return;
+  event.preventDefault();
+  button.click();
 });
 
 /* Faults are where the eyes and the screen reader go first. */
