@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from functions.admin.session import Administrator
 from functions.services import Services
 from shared.ews.recording import Record, drop_subjects
 from shared.settings import ExchangeSettings, SyncType, secret_fields
+from shared.state.recordings import Heading
 
 LONGEST = 480
 """Minutes after which it ends at the latest."""
@@ -74,9 +75,20 @@ async def delete_records(calendar: Services, record: WriteDown) -> None:
     await record("deleted the recording of Exchange", "")
 
 
+async def list_records(calendar: Services, limit: int, after: str) -> Sequence[Heading]:
+    """The latest headings from behind ``after``. Raises Problem."""
+    try:
+        return await calendar.recordings.headings(limit, after)
+    except ValueError as error:
+        raise Problem(400, "There is no such place in the list.") from error
+
+
 async def find_record(calendar: Services, identity: str) -> Record:
     """One record as it may be seen. Raises Problem."""
-    record = await calendar.recordings.find(identity)
+    try:
+        record = await calendar.recordings.find(identity)
+    except ValueError:
+        record = None
     if record is None:
         raise Problem(404, "There is no such record any more.")
     return record if await _may_see_subjects(calendar) else _without_subjects(record)

@@ -25,6 +25,7 @@ KEPT_FOR = timedelta(days=1)
 
 _PRUNED_EVERY = 50
 _PARTITION = "ews"
+_ID = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{6})([0-9a-f]{8})")
 _HEADING = ["RowKey", "seconds", "request_headers", "status", "error"]
 
 
@@ -74,14 +75,18 @@ class RecordingStore:
         return [_read(entity) async for entity in self._table.query(wanted, limit=limit)]
 
     async def headings(self, limit: int, before: str = "") -> Sequence[Heading]:
-        """At most ``limit`` headings, the latest first, from behind the one with the id ``before``."""
-        wanted = f"PartitionKey eq '{_PARTITION}'" + (f" and RowKey lt '{_quote(before)}'" if before else "")
+        """At most ``limit`` headings, the latest first, from behind the one with the id ``before``.
+
+        Raises:
+            ValueError: no record has such an id.
+        """
+        wanted = f"PartitionKey eq '{_PARTITION}'" + (f" and RowKey lt '{_row_of(before)}'" if before else "")
         found = [_read_heading(entity) async for entity in self._table.query(wanted, select=_HEADING)]
         return found[::-1][:limit]
 
     async def find(self, identity: str) -> Record | None:
-        """The record with this id, or None."""
-        entity = await self._table.get(_PARTITION, identity)
+        """The record with this id, or None. Raises ValueError where no record has such an id."""
+        entity = await self._table.get(_PARTITION, _row_of(identity))
         return _read(entity) if entity else None
 
     async def prune(self, now: datetime) -> None:
@@ -130,7 +135,7 @@ def _read_heading(entity: TableEntity) -> Heading:
     headers: dict[str, Any] = json.loads(entity["request_headers"])
     operation = re.search(r"(\w+)\W*$", headers.get("soapaction", ""))
     return Heading(
-        entity["RowKey"],
+        re.sub(r"[-:.]|\+00:00", "", entity["RowKey"]),
         _instant_of(entity),
         entity["seconds"],
         operation[1] if operation else "",
@@ -143,5 +148,10 @@ def _instant_of(entity: TableEntity) -> datetime:
     return read_instant(entity["RowKey"].rpartition("-")[0]) or datetime.min.replace(tzinfo=UTC)
 
 
-def _quote(text: str) -> str:
-    return text.replace("'", "''")
+def _row_of(identity: str) -> str:
+    """The key of the record with this id, which is the key without what is troublesome in an address."""
+    parts = _ID.fullmatch(identity)
+    if parts is None:
+        raise ValueError(f"{identity!r} is no record's id")
+    year, month, day, hour, minute, second, fraction, rest = parts.groups()
+    return f"{year}-{month}-{day}T{hour}:{minute}:{second}.{fraction}+00:00-{rest}"

@@ -15,6 +15,7 @@ from functions.admin.debugging import (
     Switch,
     delete_records,
     find_record,
+    list_records,
     look_at_switch,
     start_recording,
     stop_recording,
@@ -43,7 +44,7 @@ class Wish(BaseModel):
 class RecordHeading(BaseModel):
     """One request, without what was said. ``status`` is 0 where there was no answer but ``error``."""
 
-    id: str = Field(examples=["2026-11-22T12:00:00.000007+00:00-0f3c5e6a"])
+    id: str = Field(examples=["20261122T1200000000070f3c5e6a"])
     at: datetime
     seconds: float = Field(examples=[0.21])
     operation: str = Field(examples=["FindItem"])
@@ -92,14 +93,14 @@ async def stop(calendar: Calendar, who: Who, record: Recording) -> None:
     await stop_recording(calendar, who, record)
 
 
-@router.get("/records", responses=problems(422))
-async def list_records(
+@router.get("/records", responses=problems(400, 422))
+async def headings(
     calendar: Calendar,
     limit: Limit = 50,
     after: Annotated[str, Query(max_length=200, description="`next` of the page before.")] = "",
 ) -> HeadingPage:
     """What was recorded, the latest first; a thousand are kept, and none for longer than a day."""
-    found = await calendar.recordings.headings(limit + 1, after)
+    found = await list_records(calendar, limit + 1, after)
     items = [RecordHeading.model_validate(each, from_attributes=True) for each in found[:limit]]
     return HeadingPage(items=items, next=items[-1].id if len(found) > limit else None)
 

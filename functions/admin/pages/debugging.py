@@ -15,6 +15,7 @@ from functions.admin.debugging import (
     LONGEST,
     delete_records,
     find_record,
+    list_records,
     look_at_switch,
     start_recording,
     stop_recording,
@@ -37,7 +38,7 @@ async def debugging(
     request: Request, pages: Pages, calendar: Calendar, now: Now, after: str = "", done: str = ""
 ) -> Response:
     """Timers and queues, the recording and its latest records."""
-    found = await calendar.recordings.headings(PAGE + 1, after)
+    found = await list_records(calendar, PAGE + 1, after)
     shown = found[:PAGE]
     more = f"/debugging?{urlencode({'after': shown[-1].id})}#records" if len(found) > PAGE else ""
     return await pages.page(

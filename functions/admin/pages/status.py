@@ -82,8 +82,8 @@ async def _look(calendar: Services) -> dict[str, Any]:
 
 
 def _said_elsewhere(steps: list[Step]) -> Collection[str]:
-    """Every page warns of plain HTTP; the steps say that nothing is configured."""
-    return ("plain_http", "not_configured") if steps else ("plain_http",)
+    """Every page warns of plain HTTP; the steps say that nothing is configured, thus that nothing runs yet."""
+    return ("plain_http", "not_configured", "timer_overdue") if steps else ("plain_http",)
 
 
 async def _find_steps(calendar: Services, configuration: Configuration, status: Status) -> list[Step]:
