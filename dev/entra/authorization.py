@@ -76,8 +76,11 @@ def _account(
         raise Refused("invalid_request", 50034, "The user account does not exist in the directory.")
     if not account.enabled:
         raise Refused("access_denied", 50057, "The user account is disabled.")
-    if any("://" in word for word in query["scope"].split()) and not application.scopes:
-        raise Refused("consent_required", 65001, "Nobody has consented to use the application.")
+    if any("://" in word for word in query["scope"].split()):
+        if not application.scopes:
+            raise Refused("consent_required", 65001, "Nobody has consented to use the application.")
+        if not account.consents:
+            raise Refused("access_denied", 65004, "User declined to consent to access the app.")
     return account
 
 

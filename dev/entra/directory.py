@@ -79,6 +79,7 @@ def _without_local_port(uri: str) -> str:
 class Account:
     """Somebody who can sign in.
 
+    ``consents``: whether it consents to what an application asks for of Exchange, or presses Cancel.
     ``mfa``: what was signed in before multi-factor authentication became required needs an interaction.
     ``app_roles``: the roles of an application that were assigned to the account, by client id.
     """
@@ -88,6 +89,7 @@ class Account:
     name: str = ""
     id: str = field(default_factory=new_id)
     enabled: bool = True
+    consents: bool = True
     mfa: bool = False
     app_roles: dict[str, list[str]] = field(default_factory=dict)
 

@@ -56,7 +56,12 @@ def parse_command(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--admin-sign-in", choices=("local", "entra"), default="local", help="of the page's administrators"
     )
+    parser.add_argument(
+        "--unconfigured", action="store_true", help="begin with nothing configured, and say what to enter"
+    )
     options = parser.parse_args(arguments)
+    if options.once and options.unconfigured:
+        parser.error("--once: without a configuration there is no first table")
     if options.sync_type is SyncType.DISABLED:
         parser.error("--sync-type: nothing would happen")
     if not 1 <= options.users <= LARGEST:
@@ -89,7 +94,13 @@ async def run(options: argparse.Namespace) -> int:
     async with contextlib.AsyncExitStack() as stack:
         running = await stack.enter_async_context(
             start_stack(
-                options.directory, Ports(options.port), seed, say, options.sync_type, options.admin_sign_in
+                options.directory,
+                Ports(options.port),
+                seed,
+                say,
+                options.sync_type,
+                options.admin_sign_in,
+                configured=not options.unconfigured,
             )
         )
         announce(
@@ -102,13 +113,16 @@ async def run(options: argparse.Namespace) -> int:
                 "entra_control": running.entra_control,
             },
         )
+        if options.unconfigured:
+            say("to do", f"configure on {running.functions}/configuration, with {running.sections}")
         if options.sync_type is SyncType.CLOUD_DELEGATED:
             say("to do", f"authenticate on {running.functions}/configuration/exchange")
         observer = await stack.enter_async_context(Observer(running))
-        await running.replicate()
-        right = await observer.await_first_table(say)
-        if options.once:
-            return 0 if right else 1
+        if not options.unconfigured:
+            await running.replicate()
+            right = await observer.await_first_table(say)
+            if options.once:
+                return 0 if right else 1
         print("\nChange a calendar in another terminal, for example:")
         print("  make calendar ARGS='add --user anna --in 2m --for 30m --subject \"Review\"'")
         print("  make calendar ARGS='list --user anna'")

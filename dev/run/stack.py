@@ -72,6 +72,8 @@ class Stack:
     entra_control: str
     environment: Environment
     master_key: str
+    sections: Path
+    """What there is to configure, with the passwords of the simulators."""
     processes: Mapping[str, subprocess.Popen[bytes]]
 
     def find_ended(self) -> str | None:
@@ -97,8 +99,13 @@ async def start_stack(
     say: Say,
     sync_type: SyncType = SyncType.ON_PREMISES,
     admin_sign_in: str = "local",
+    *,
+    configured: bool = True,
 ) -> AsyncIterator[Stack]:
-    """Start everything; all is ended on leaving. Logs go to ``directory``. Raises RunError."""
+    """Start everything; all is ended on leaving. Logs go to ``directory``. Raises RunError.
+
+    Without ``configured`` the configuration is only written to ``configuration.json``, for somebody to enter.
+    """
     functions, pbx, pbx_control, exchange, exchange_control, blob, queue, table, *more = ports.purposes
     entra, entra_control = more
     identity = Identity(ACCOUNT, f"http://127.0.0.1:{functions}")
@@ -176,30 +183,30 @@ async def start_stack(
         }
         by_password = sync_type is SyncType.ON_PREMISES
         environment = Environment.read(settings)
-        await _configure(
-            environment,
-            {
-                "pbx": {
-                    "address": f"localhost:{pbx}",
-                    "name": PBX_NAME,
-                    "password": app_password,
-                    "certificate": pbx_ca.read_text(),
-                },
-                "exchange": {
-                    "sync_type": sync_type,
-                    "user": ACCOUNT,
-                    "url": f"localhost:{exchange}",
-                    "certificate": exchange_ca.read_text() + entra_ca.read_text(),
-                    **({"password": password} if by_password else identity.exchange_section),
-                },
-                "presence": {
-                    "language": LANGUAGE,
-                    "timezone": ZONE,
-                    "tentative_exception_organizers": ["personnel@example.com"],
-                },
+        sections: Mapping[str, Mapping[str, object]] = {
+            "pbx": {
+                "address": f"localhost:{pbx}",
+                "name": PBX_NAME,
+                "password": app_password,
+                "certificate": pbx_ca.read_text(),
             },
-        )
-        say("configuration", f"{sync_type} Exchange, notes in {LANGUAGE}, {ZONE}")
+            "exchange": {
+                "sync_type": sync_type,
+                "user": ACCOUNT,
+                "url": f"localhost:{exchange}",
+                "certificate": exchange_ca.read_text() + entra_ca.read_text(),
+                **({"password": password} if by_password else identity.exchange_section),
+            },
+            "presence": {
+                "language": LANGUAGE,
+                "timezone": ZONE,
+                "tentative_exception_organizers": ["personnel@example.com"],
+            },
+        }
+        written = _write(directory / "configuration.json", sections)
+        if configured:
+            await _configure(environment, sections)
+            say("configuration", f"{sync_type} Exchange, notes in {LANGUAGE}, {ZONE}")
         await start(
             "functions",
             "dev.host",
@@ -220,6 +227,7 @@ async def start_stack(
             entra_control=f"http://127.0.0.1:{entra_control}",
             environment=environment,
             master_key=key,
+            sections=written,
             processes=processes,
         )
 
@@ -292,7 +300,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _write(path: Path, value: object) -> Path:
-    path.write_text(json.dumps(value), "utf-8")
+    path.write_text(json.dumps(value, indent=1), "utf-8")
     return path
 
 

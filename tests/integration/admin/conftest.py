@@ -36,6 +36,8 @@ class Running:
     url: str
     entra: EntraSimulator
     session_key: str
+    storage: str
+    encryption_key: str
 
     @property
     def client_id(self) -> str:
@@ -149,7 +151,7 @@ async def running(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
     port = free_port()
     directory = directory_of(f"http://127.0.0.1:{port}/signed-in")
     authority = tmp_path_factory.mktemp("entra") / "ca.pem"
-    key = Fernet.generate_key().decode()
+    key, encryption_key = (Fernet.generate_key().decode() for _ in range(2))
     async with EntraSimulator(directory) as entra:
         authority.write_text(entra.ca_pem)
         async with serve(
@@ -160,6 +162,7 @@ async def running(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
             CALENDAR_ADMIN_TENANT_ID=directory.tenants[0].id,
             CALENDAR_ADMIN_CLIENT_SECRET="secret",
             CALENDAR_SESSION_KEY=key,
+            CALENDAR_ENCRYPTION_KEYS=encryption_key,
             SSL_CERT_FILE=str(authority),
         ) as host:
-            yield Running(host.url, entra, key)
+            yield Running(host.url, entra, key, azurite, encryption_key)

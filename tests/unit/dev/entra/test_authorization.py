@@ -98,6 +98,12 @@ async def test_disabled_accounts_and_missing_consent_are_sent_back(
     entra.application.scopes = []
     assert sent_back(await client.authorize())["error"] == "consent_required"
     assert "code" in sent_back(await client.authorize(scope="openid profile"))
+    entra.application.scopes = ["EWS.AccessAsUser.All"]
+    entra.account.consents = False
+    declined = sent_back(await client.authorize())
+    assert declined["error"] == "access_denied"
+    assert declined["error_description"].startswith("AADSTS65004")
+    assert "code" in sent_back(await client.authorize(scope="openid profile"))
     entra.account.enabled = False
     assert sent_back(await client.authorize())["error"] == "access_denied"
 
