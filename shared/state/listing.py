@@ -34,8 +34,11 @@ PAGE = 50
 _TOGETHER = 40
 """Leaves in one transaction: far below the 4 MiB it may have."""
 
-_FEW = 600
-"""Users of a state in one of the 16 partitions up to which they are all found before the page is."""
+_FEW = 60
+"""Users of a state in one of the 16 partitions up to which they are all read, and nothing else is."""
+
+_MANY = 600
+"""Users of a state in one partition from which on they are looked for where the page is."""
 
 _READ_AT_MOST = 1_000
 """Users whose records are read for one page; who is then still missing is left for the next."""
@@ -73,6 +76,8 @@ class Listing:
         """
         terms = find_words(query)
         members = await self._find_members(state)
+        if isinstance(members, list):
+            return _cut(members, terms, sort, after, limit)
         found: list[CalendarUser] = []
         position, read = after, 0
         async for candidates in self._candidates(terms, members, sort, after, limit + 1):
@@ -119,18 +124,39 @@ class Listing:
             changed += len(steps)
         return changed
 
-    async def _find_members(self, state: UserState) -> frozenset[str] | None:
-        """The guids of all users in a state, or None where they are too many to be found first."""
+    async def _find_members(self, state: UserState) -> list[CalendarUser] | frozenset[str] | None:
+        """All users in a state where they are few, the guids of more, or None where those are too many."""
         if state is UserState.ALL:
             return None
-
-        async def find(partition: str) -> list[str]:
-            return [guid async for guid in self._users.guids_in_state(partition, state, _FEW)]
-
-        parts = await asyncio.gather(*map(find, PARTITIONS))
-        if any(len(part) == _FEW for part in parts):
+        # Guids are random: what is few in one partition is few in all.
+        first = await self._find_guids(PARTITIONS[0], state)
+        if len(first) == _MANY:
             return None
-        return frozenset(guid for part in parts for guid in part)
+        if len(first) <= _FEW:
+            return await self._read_all(state)
+        others = await asyncio.gather(*(self._find_guids(each, state) for each in PARTITIONS[1:]))
+        if any(len(part) == _MANY for part in others):
+            return None
+        return frozenset(first).union(*others)
+
+    async def _find_guids(self, partition: str, state: UserState) -> list[str]:
+        return [guid async for guid in self._users.guids_in_state(partition, state, _MANY)]
+
+    async def _read_all(self, state: UserState) -> list[CalendarUser] | None:
+        """All users in a state, or None where they are many after all."""
+
+        async def read(partition: str) -> list[CalendarUser]:
+            users = []
+            async for user in self._users.in_state(partition, state):
+                users.append(user)
+                if len(users) == _MANY:
+                    break
+            return users
+
+        parts = await asyncio.gather(*map(read, PARTITIONS))
+        return (
+            None if any(len(part) == _MANY for part in parts) else [user for part in parts for user in part]
+        )
 
     async def _candidates(
         self, terms: Sequence[str], members: frozenset[str] | None, sort: Sort, after: str, size: int
@@ -175,6 +201,17 @@ def _partition(sort: Sort) -> str:
 
 def _quote(text: str) -> str:
     return text.replace("'", "''")
+
+
+def _cut(users: Iterable[CalendarUser], terms: Sequence[str], sort: Sort, after: str, limit: int) -> Page:
+    """The page of those who match, when everybody in question is at hand."""
+    keyed = {
+        make_entry(user.user, sort).key: user for user in users if not user.leaving and _shows(user, terms)
+    }
+    behind = sorted(key for key in keyed if key > after)
+    shown = behind[:limit]
+    following = shown[-1] if len(behind) > limit else None
+    return Page(tuple(keyed[key] for key in shown), following)
 
 
 def _shows(user: CalendarUser, terms: Iterable[str]) -> bool:

@@ -212,17 +212,34 @@ class TestMany:
 
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_FEW", 3)
         monkeypatch.setattr(module, "_READ_AT_MOST", 20)
 
-    async def test_all_are_shown(self, listing: Listing, users: UserStore) -> None:
-        people = [make_user(16 * n, f"Person {n:03}") for n in range(90)]
+    async def browse(
+        self, listing: Listing, users: UserStore, partition: int = 0
+    ) -> list[list[CalendarUser]]:
+        people = [make_user(16 * n + partition, f"Person {n:03}") for n in range(90)]
         await show(listing, *people)
         for user in people[60:70]:
             await users.set_mailbox(user.guid, MailboxState.NONE)
         pages = await browse(listing, state=UserState.WITHOUT_MAILBOX, limit=4)
         assert [name for page in pages for name in names(page)] == [f"Person {n:03}" for n in range(60, 70)]
+        return pages
+
+    @pytest.mark.parametrize("partition", [0, 1])
+    async def test_all_are_shown(
+        self, listing: Listing, users: UserStore, partition: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_MANY", 3)
+        pages = await self.browse(listing, users, partition)
         assert pages[0] == [], "it does not read everybody for one page"
+
+    @pytest.mark.parametrize("few", [0, 60])
+    async def test_fewer_are_found_at_once(
+        self, listing: Listing, users: UserStore, few: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_FEW", few)
+        pages = await self.browse(listing, users)
+        assert [len(page) for page in pages] == [4, 4, 2]
 
 
 WORDS = st.sampled_from(
