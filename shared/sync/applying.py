@@ -36,6 +36,7 @@ from shared.sync.interfaces import (
     Leases,
     Presences,
     Users,
+    Wanted,
     WorkQueues,
 )
 from shared.sync.leaving import Farewell
@@ -50,7 +51,6 @@ _LEASE = timedelta(minutes=10)
 _LONGEST = timedelta(minutes=4)
 """After which a run goes on in another execution: one may take ten minutes."""
 
-_MOMENT = timedelta(seconds=5)
 _RATE = 50
 """Users a second, lest everybody meets Exchange at once."""
 
@@ -182,11 +182,12 @@ class Applier:
         """Apply what has not been applied; return for how many users Exchange was asked.
 
         A run that was killed is resumed at the partition it had come to; while it lasts, a newer
-        configuration starts it anew. Nothing is done where another run works: that is asked again.
+        configuration starts it anew. Nothing is done where another run works: that asks for one after it.
         """
-        lease = await self.leases.acquire(TASK, self.clock(), _LEASE)
-        if lease is None:
-            await self.queues.configure("another run works", _MOMENT)
+        lease = await self.leases.acquire_or_want(TASK, self.clock(), _LEASE)
+        if isinstance(lease, Wanted):
+            if lease.after is not None:
+                await self.queues.configure("another run was killed", lease.after)
             return 0
         turn = _Turn(lease, self.clock() + _LONGEST)
         work = _Work()
@@ -196,7 +197,8 @@ class Applier:
                     await self.queues.configure("goes on")
                     break
         finally:
-            await self.leases.release(turn.lease)
+            if await self.leases.release(turn.lease):
+                await self.queues.configure("wanted meanwhile")
         return work.asked
 
     async def catch_up(

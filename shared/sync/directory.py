@@ -38,9 +38,6 @@ TASK = "directory"
 _LEASE = timedelta(minutes=5)
 """Renewed while a replication runs, which takes an hour where the way to a PBX with many users is long."""
 
-_BUSY = timedelta(minutes=1)
-"""After which a replication somebody waits for is tried again while another one runs."""
-
 _BY_ITSELF = ("hourly", "overdue")
 """Reasons of replications that may be left out while one runs: the next comes by itself."""
 
@@ -111,13 +108,11 @@ class Directory:
     async def run(self, reason: str = "hourly") -> Changes | None:
         """Replicate, and store when that was and how it went; None where it failed or another run works.
 
-        Where another one works, what was asked for by somebody or a change is asked for again: the other
-        may have begun before that.
+        Where another one works, what was asked for by somebody or a change is asked for again after it: the
+        other may have begun before that.
         """
-        lease = await self.leases.acquire(TASK, self.clock(), _LEASE)
+        lease = await self._take_lease(reason)
         if lease is None:
-            if reason not in _BY_ITSELF:
-                await self.queues.replicate(reason, _BUSY)
             return None
         hold = _Hold(self.leases, lease, self.clock)
         began = self.clock()
@@ -138,10 +133,21 @@ class Directory:
             _log.warning("replication overtaken by another")
             return None
         finally:
-            await self.leases.release(hold.lease)
+            if await self.leases.release(hold.lease):
+                await self.queues.replicate("wanted meanwhile")
         now = self.clock()
         await self.health.beat(Heartbeat(TASK, now, (now - began).total_seconds(), error))
         return changes
+
+    async def _take_lease(self, reason: str) -> Lease | None:
+        if reason in _BY_ITSELF:
+            return await self.leases.acquire(TASK, self.clock(), _LEASE)
+        found = await self.leases.acquire_or_want(TASK, self.clock(), _LEASE)
+        if isinstance(found, Lease):
+            return found
+        if found.after is not None:
+            await self.queues.replicate("another run was killed", found.after)
+        return None
 
     async def _list(self, session: PbxSession, hold: _Hold) -> dict[str, Listed]:
         """The users in scope, by partition. What comes later of a user replaces what came before.

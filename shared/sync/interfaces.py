@@ -230,19 +230,32 @@ class Presences(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to do ``name`` until ``until``."""
+    """The right to do ``name`` until ``until``. ``token`` tells its holder from others."""
 
     name: str
     until: datetime
-    etag: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Somebody else has the lease, and will learn that it was wanted.
+
+    ``after`` is when to ask again, once for all who wait, in case the holder was killed; None where that
+    was done by another.
+    """
+
+    after: timedelta | None = None
 
 
 class Leases(Protocol):
     """Who may do what only one may at a time."""
 
     async def acquire(self, name: str, now: datetime, duration: timedelta) -> Lease | None: ...
+    async def acquire_or_want(self, name: str, now: datetime, duration: timedelta) -> Lease | Wanted: ...
     async def renew(self, lease: Lease, now: datetime, duration: timedelta) -> Lease | None: ...
-    async def release(self, lease: Lease) -> None: ...
+    async def release(self, lease: Lease) -> bool:
+        """Give it back; tell whether somebody else wanted it meanwhile. That has to be asked for then."""
 
 
 @dataclass(frozen=True, slots=True)

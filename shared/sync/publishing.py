@@ -13,7 +13,17 @@ from typing import Protocol
 from shared.errors import PbxError, PbxLoginRefused, PbxUnavailable, PresenceRefused, WrongPbx
 from shared.pbx.session import Assignment, Outcome
 from shared.pseudonym import pseudonym
-from shared.sync.interfaces import PARTITIONS, Clock, Health, Lease, Leases, Pending, Presences, WorkQueues
+from shared.sync.interfaces import (
+    PARTITIONS,
+    Clock,
+    Health,
+    Lease,
+    Leases,
+    Pending,
+    Presences,
+    Wanted,
+    WorkQueues,
+)
 from shared.sync.trouble import add_failure, find_pause
 
 _log = logging.getLogger(__name__)
@@ -22,7 +32,6 @@ PAGE = 800
 """Presences taken from the outbox at a time: what one transaction marks in each of the 16 partitions."""
 
 _LEASE = timedelta(minutes=2)
-_MOMENT = timedelta(seconds=1)
 _FAREWELLS = 6
 """Repeats after which a presence need not be cleared any more, over three quarters of an hour."""
 
@@ -69,17 +78,19 @@ class Publisher:
     async def publish(self, guids: Sequence[str] = ()) -> Told:
         """Tell the PBX what waits for these users, or all that waits; return what came of it.
 
-        While another publisher works this is asked for again a moment later. While the PBX is left alone
-        after a failure nothing is done: what waits is not lost, and the tick asks again when it is time. The
-        PBX's failure is recorded, not raised.
+        While another publisher works nothing is done: that one has what waits then told afterwards. Nor
+        while the PBX is left alone after a failure: what waits is not lost, and the tick asks again when it
+        is time. The PBX's failure is recorded, not raised.
         """
         trouble = await self.health.trouble("pbx")
         if trouble is not None and trouble.retry_at > self.clock():
             return Told()
-        turn = await self._take_turn()
-        if turn is None:
-            await self.queues.publish("another publisher works", guids, _MOMENT)
+        lease = await self.leases.acquire_or_want("publisher", self.clock(), _LEASE)
+        if isinstance(lease, Wanted):
+            if lease.after is not None:
+                await self.queues.publish("another publisher was killed", (), lease.after)
             return Told()
+        turn = _Turn(lease)
         try:
             await self._drain(turn, {guid[0] for guid in guids} or PARTITIONS)
             if trouble is not None:
@@ -92,12 +103,9 @@ class Publisher:
             _log.error("pbx unavailable", extra={"code": type(error).__name__, "reason": str(error)})
             return Told(turn.told, turn.refused, failed=True)
         finally:
-            await self.leases.release(turn.lease)
+            if await self.leases.release(turn.lease):
+                await self.queues.publish("wanted meanwhile")
         return Told(turn.told, turn.refused)
-
-    async def _take_turn(self) -> _Turn | None:
-        lease = await self.leases.acquire("publisher", self.clock(), _LEASE)
-        return _Turn(lease) if lease is not None else None
 
     async def _keep_turn(self, turn: _Turn) -> bool:
         """Prolong the lease when half of it is over; tell whether it is still held."""

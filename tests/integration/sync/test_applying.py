@@ -362,17 +362,38 @@ async def test_the_tick_notices_what_was_stored_without_asking(office: Office) -
     assert await office.applier.notice(await office.configured())
 
 
-async def test_while_one_run_works_another_comes_back_later(office: Office) -> None:
+async def test_where_one_run_was_killed_another_comes_when_its_time_is_over(office: Office) -> None:
     await opened(office)
-    lease = await office.leases.acquire("configure", office.now, HOUR)
-    assert lease is not None
+    assert await office.leases.acquire("configure", office.now, HOUR) is not None
     await office.save("presence", language="de")
     await office.do(office.queues.take()[0])
     (order,) = office.queues.take()
-    assert (order.queue, order.delay > timedelta(0)) == ("configure", True)
-    await office.leases.release(lease)
+    assert (order.queue, order.delay > HOUR) == ("configure", True)
+    await office.do(order)
+    assert office.queues.take() == [], "one stands in for all"
+    office.now += order.delay
     await office.do(order)
     await office.work()
+    assert len(office.pbx.told) == 3
+
+
+async def test_what_was_wanted_while_a_run_works_is_done_after_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opened(office)
+    renew = office.leases.renew
+    others: list[str] = []
+
+    async def let_another_come(lease: Lease, now: datetime, duration: timedelta) -> Lease | None:
+        if not others:
+            others.append("came")
+            assert await office.applier.run() == 0
+        return await renew(lease, now, duration)
+
+    monkeypatch.setattr(office.leases, "renew", let_another_come)
+    await office.save("presence", language="de")
+    orders = await office.work()
+    assert "wanted meanwhile" in [order.reason for order in orders if order.queue == "configure"]
     assert len(office.pbx.told) == 3
 
 

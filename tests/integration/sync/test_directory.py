@@ -238,16 +238,26 @@ async def test_one_replicates_at_a_time(world: World) -> None:
     [
         ("hourly", []),
         ("overdue", []),
-        ("configuration", [Order("directory", (), "configuration", MINUTE)]),
+        ("configuration", [Order("directory", (), "wanted meanwhile")]),
     ],
 )
 async def test_what_was_asked_for_while_another_runs_is_done_after_it(
-    world: World, reason: str, orders: list[Order]
+    world: World, monkeypatch: pytest.MonkeyPatch, reason: str, orders: list[Order]
 ) -> None:
     """The one that runs may have begun with the configuration before."""
-    assert await world.leases.acquire("directory", world.now, HOUR) is not None
-    assert await world.directory.run(reason) is None
-    assert world.queues.take() == orders
+    users = world.pbx.users
+
+    async def let_another_come() -> AsyncIterator[TableRow]:
+        assert await world.directory.run(reason) is None
+        # In case this one is killed.
+        assert all(order.delay > 5 * MINUTE for order in world.queues.take())
+        async for row in users():
+            yield row
+
+    monkeypatch.setattr(FakePbx, "users", lambda _: let_another_come())
+    world.pbx.list_users(person("anna"))
+    assert await world.directory.run() is not None
+    assert [order for order in world.queues.take() if order.queue == "directory"] == orders
 
 
 class TestLong:

@@ -83,16 +83,34 @@ async def test_many_pages_go_through_one_session(world: World, monkeypatch: pyte
 
 
 class TestOneAtATime:
-    async def test_the_second_is_asked_for_again(self, world: World) -> None:
+    async def test_what_others_want_meanwhile_is_asked_for_once_and_at_once(self, world: World) -> None:
         await want(world, ANNA, "Anna is busy")
 
         async def publish_too() -> None:
-            assert (await world.publisher.publish([ANNA])).presences == 0
+            world.pbx.before_answer = None
+            for _ in range(3):
+                await want(world, BERND, "Bernd is busy")
+                assert (await world.publisher.publish([BERND])).presences == 0
+            # Only in case this one is killed: when its turn is over.
+            (order,) = world.queues.take()
+            assert (order.queue, order.users, order.delay) == ("publish", (), 121 * SECOND)
 
         world.pbx.before_answer = publish_too
+        assert (await world.publisher.publish([ANNA])).presences == 1
+        assert world.queues.take() == [Order("publish", (), "wanted meanwhile")]
         assert (await world.publisher.publish()).presences == 1
-        assert world.pbx.connections == 1
-        assert world.queues.take() == [Order("publish", (ANNA,), "another publisher works", SECOND)]
+        assert world.queues.take() == []
+
+    async def test_what_waits_behind_a_killed_one_is_asked_for_once(self, world: World) -> None:
+        await want(world, ANNA, "Anna is busy")
+        assert await world.leases.acquire("publisher", world.now, 2 * MINUTE)
+        for _ in range(100):
+            await world.publisher.publish([ANNA])
+            world.now += SECOND
+        (order,) = world.queues.take()
+        world.now += order.delay - 100 * SECOND
+        assert (await world.publisher.publish(order.users)).presences == 1
+        assert world.queues.take() == []
 
     async def test_the_next_may_begin_at_once(self, world: World) -> None:
         for number in range(3):

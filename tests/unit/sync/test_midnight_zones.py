@@ -43,8 +43,11 @@ class Memory:
     async def renew(self, lease: Lease, now: datetime, duration: timedelta) -> Lease | None:
         return Lease(lease.name, now + duration, "")
 
-    async def release(self, lease: Lease) -> None:
-        return None
+    async def acquire_or_want(self, name: str, now: datetime, duration: timedelta) -> Lease:
+        return Lease(name, now + duration, "")
+
+    async def release(self, lease: Lease) -> bool:
+        return False
 
     async def in_partition(self, partition: str) -> AsyncIterator[CalendarUser]:
         if partition == "a":
