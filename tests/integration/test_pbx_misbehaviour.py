@@ -150,6 +150,18 @@ async def test_a_message_that_is_nested_too_deep_ends_the_session_and_nothing_el
     assert str(await refusal(script)) == NOT_JSON
 
 
+async def test_a_message_without_end_is_not_taken_into_memory() -> None:
+    def answering(size: int) -> Script:
+        async def script(line: Line) -> None:
+            await line.receive()
+            await line.socket.send("x" * size)
+
+        return script
+
+    assert str(await refusal(answering(1 << 20))) == NOT_JSON
+    assert str(await refusal(answering((1 << 20) + 1))) == "The PBX closed the connection."
+
+
 async def test_a_pbx_that_does_not_say_its_name_is_another_one() -> None:
     async def script(line: Line) -> None:
         await line.receive()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from dev import endpoints
 from shared.environment import Environment
 from shared.presence import languages
 from shared.settings import SECTIONS
@@ -16,7 +20,15 @@ from shared.state.storage import QUEUES, TABLES
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
-README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+PAGES = sorted(
+    path
+    for folder in (".", "docs", "dev", "tests", "functions", "infra", "shared")
+    for path in (ROOT / folder).glob("*.md" if folder == "." else "**/*.md")
+    if "node_modules" not in path.parts
+)
+"""Every page of the project."""
+
 HOMEPAGE = "AzureWebJobsDisableHomepage"
 """Read by the host in Azure, which else shows a page of its own."""
 
@@ -66,9 +78,62 @@ def test_every_language_is_documented() -> None:
     assert set(re.findall(r"`([^`]+)`", row)) - {"language"} == set(languages)
 
 
-def test_every_table_and_queue_is_documented() -> None:
-    documented = set(re.findall(r"`(\w+)`", ARCHITECTURE.split("# State\n")[1]))
-    assert {*TABLES, *QUEUES} <= documented
+def test_every_table_is_documented_and_no_other() -> None:
+    assert rows(ARCHITECTURE, "State") == set(TABLES)
+
+
+def test_every_queue_is_documented_and_no_other() -> None:
+    line = next(line for line in ARCHITECTURE.splitlines() if line.startswith("Queues: "))
+    assert sorted(re.findall(r"`(\w+)`", line)) == sorted(QUEUES)
+
+
+@pytest.mark.parametrize("name", endpoints.PAGES)
+def test_every_address_is_documented_and_no_other(name: str) -> None:
+    """`python -m dev.endpoints` renews the lists."""
+    text = endpoints.PAGES[name].read_text()
+    assert endpoints.renew(text, name) == text
+
+
+def test_addresses_in_examples_exist() -> None:
+    paths = {each.path for each in endpoints.find_endpoints()}
+    used = {
+        (page.name, path)
+        for page in PAGES
+        for path in re.findall(r"/api/admin/v1/[\w{}/.-]+", page.read_text())
+    }
+    assert len(used) >= 3
+    for page, path in used:
+        assert any(re.fullmatch(re.sub(r"\{\w+\}", r"[\\w{}]+", known), path) for known in paths), (
+            page,
+            path,
+        )
+
+
+def warning_codes() -> Iterator[str]:
+    """The codes of `shared.sync.status`, read from its source."""
+    tree = ast.parse((ROOT / "shared" / "sync" / "status.py").read_text())
+    assigned = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "StatusWarning":
+            code = node.args[0]
+            if isinstance(code, ast.JoinedStr):
+                yield from (f"{system}_unavailable" for system in ("exchange", "pbx"))
+                continue
+            source = assigned[code.id] if isinstance(code, ast.Name) else code
+            choices = [source.body, source.orelse] if isinstance(source, ast.IfExp) else [source]
+            yield from (ast.literal_eval(choice) for choice in choices)
+
+
+def test_every_warning_is_documented_and_no_other() -> None:
+    codes = list(warning_codes())
+    assert len(codes) >= 10
+    assert rows(OPERATIONS, "Warnings of the status page") == set(codes)
 
 
 def test_every_function_is_documented_and_no_other() -> None:
@@ -87,10 +152,70 @@ def test_every_command_of_the_makefile_is_documented() -> None:
     assert commands - {"help"} == documented
 
 
-def test_links_between_the_documents_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+@cache
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub names them."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?://", link):
+            continue
+        target, _, anchor = link.partition("#")
+        found = (page.parent / target).resolve() if target else page
+        assert found.exists(), link
+        assert not anchor or anchor in anchors(found), link
+
+
+def commands_in(page: Path) -> list[tuple[str, str]]:
+    """Command lines of the project's own, each with the program and its arguments."""
+    text = re.sub(r"\\\n\s*", " ", page.read_text())
+    made = re.findall(
+        r"make (\w+)(?: ARGS=('[^']*'|\S+))?", " ".join(re.findall(r"`[^`\n]+`|^    .+$", text, re.MULTILINE))
+    )
+    run = re.findall(
+        r"(?:python3? -m |\b)((?:dev|shared|tests)\.[\w.]+|infra/scripts/[\w.-]+)([^`\n]*)", text
+    )
+    return [(f"make {name}", arguments) for name, arguments in made] + run
+
+
+def sources_of(program: str) -> str:
+    """What parses the options of a command."""
+    if program.startswith("make "):
+        recipe = re.search(
+            rf"^{program[5:]}:.*\n((?:\t.*\n)*)", (ROOT / "Makefile").read_text(), re.MULTILINE
+        )
+        assert recipe is not None, program
+        modules = re.findall(r"-m ((?:dev|tests)\.[\w.]*\w)(?![\w.])", recipe[1])
+        return "".join(sources_of(module) for module in modules)
+    if "/" in program:
+        return (ROOT / program).read_text()
+    path = ROOT / program.replace(".", "/")
+    files = path.glob("*.py") if path.is_dir() else [path.with_suffix(".py")]
+    return "".join(file.read_text() for file in files) + "--help"
+
+
+def test_commands_and_their_options_exist() -> None:
+    found = [(page, *command) for page in PAGES for command in commands_in(page)]
+    assert len(found) >= 20
+    for page, program, arguments in found:
+        source = sources_of(program)
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", arguments):
+            assert option in source, f"{page.name}: {program} {option}"
+
+
+def test_options_in_the_table_of_the_proof_by_faults_exist() -> None:
+    text = (ROOT / "docs" / "development.md").read_text().split("# The proof by faults\n")[1]
+    options = {
+        option for row in re.findall(r"^\| `(--.*?)` \|", text, re.M) for option in re.findall(r"--\w+", row)
+    }
+    assert {option for option in options if f'"{option}"' not in sources_of("tests.faults")} == set()
+    assert options
 
 
 def test_every_decision_is_listed() -> None:
