@@ -104,7 +104,7 @@ async def measure(count: int, shares: Shares) -> Result:
                         await send(message)
 
                     opened._connection.send = keep  # type: ignore[method-assign,assignment]
-                    opened.set_presences = shares.awaited("PBX", opened.set_presences)  # type: ignore[method-assign]
+                    opened.set_presences = shares.awaited("PBX", opened.set_presences)  # type: ignore[method-assign,assignment]
                     yield opened
 
             publisher = Publisher(outbox, Leases(storage), health, queues, session, clock)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 
-from shared.model import Agenda, Appointment, User
+from shared.model import Agenda, Appointment, MailboxState, User
 from shared.presence import PresenceRules, compose, next_composition
 from shared.state.agendas import AgendaStore
 from shared.state.due import DueIndex
 from shared.state.outbox import Outbox
-from shared.state.storage import Storage
+from shared.state.storage import TRANSACTION_LIMIT, Storage, partition_of
 from shared.state.users import UserStore
-from shared.sync.interfaces import Wish
+from shared.sync.interfaces import PARTITIONS, Wish
 
 RULES = PresenceRules(timezone="Europe/Berlin")
 MEETING = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -58,8 +58,49 @@ class Employee:
 
 async def settle(storage: Storage, employees: Sequence[Employee]) -> None:
     """Store everybody as after the night's reading, with what the PBX was told of them."""
-    users, agendas, due, outbox = UserStore(storage), AgendaStore(storage), DueIndex(storage), Outbox(storage)
+    users, agendas = UserStore(storage), AgendaStore(storage)
     await users.add_all([(employee.user, (employee.mailbox,)) for employee in employees])
+    await asyncio.gather(*(_find(storage, part) for part in _by_partition(employees)))
+    for group in batched(employees, 64, strict=False):
+        await asyncio.gather(
+            *(
+                agendas.save(
+                    employee.user.guid,
+                    Agenda(employee.appointments, NIGHT, NIGHT + timedelta(hours=48), 1, MEETING),
+                )
+                for employee in group
+            )
+        )
+    await tell(storage, employees)
+
+
+def _by_partition(employees: Sequence[Employee]) -> list[list[Employee]]:
+    return [[each for each in employees if partition_of(each.user.guid) == part] for part in PARTITIONS]
+
+
+async def _find(storage: Storage, employees: Sequence[Employee]) -> None:
+    """Note each mailbox as found; the employees are of one partition."""
+    for group in batched(employees, TRANSACTION_LIMIT, strict=False):
+        await storage.table("users").transact(
+            [
+                (
+                    "update",
+                    _keys(employee)
+                    | {"mailbox": employee.mailbox, "mailbox_state": MailboxState.FOUND.value},
+                )
+                for employee in group
+            ]
+        )
+
+
+def _keys(employee: Employee) -> dict[str, str]:
+    guid = employee.user.guid
+    return {"PartitionKey": partition_of(guid), "RowKey": guid}
+
+
+async def tell(storage: Storage, employees: Sequence[Employee]) -> None:
+    """Store what the PBX was told of everybody at night, and that all change when the meeting begins."""
+    due, outbox = DueIndex(storage), Outbox(storage)
     wishes, moments = [], []
     for employee in employees:
         presence = compose(employee.appointments, NIGHT, RULES)
@@ -71,13 +112,3 @@ async def settle(storage: Storage, employees: Sequence[Employee]) -> None:
     await due.schedule_all(moments)
     while told := await outbox.take(NIGHT, 1600):
         await outbox.acknowledge(told, NIGHT)
-    for group in batched(employees, 64, strict=False):
-        await asyncio.gather(
-            *(
-                agendas.save(
-                    employee.user.guid,
-                    Agenda(employee.appointments, NIGHT, NIGHT + timedelta(hours=48), 1, MEETING),
-                )
-                for employee in group
-            )
-        )

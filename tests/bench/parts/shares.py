@@ -6,7 +6,7 @@ whole. What is under way outside of all counts as ``the rest``.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -23,7 +23,7 @@ class Shares:
     """Seconds by activity, and how often each was begun."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
         self._under_way: Counter[str] = Counter()
         self._since = perf_counter()
