@@ -204,8 +204,8 @@ async def start_stack(
             },
         }
         written = _write(directory / "configuration.json", sections)
+        await _configure(environment, sections if configured else {})
         if configured:
-            await _configure(environment, sections)
             say("configuration", f"{sync_type} Exchange, notes in {LANGUAGE}, {ZONE}")
         await start(
             "functions",
@@ -243,6 +243,7 @@ async def _start_storage(stack: AsyncExitStack, ports: tuple[int, int, int]) -> 
 
 
 async def _configure(environment: Environment, sections: Mapping[str, Mapping[str, object]]) -> None:
+    """Make the tables and queues, and save these sections."""
     async with Storage.open(environment) as storage:
         await storage.create()
         store = ConfigStore(storage, Cipher(environment.encryption_keys))

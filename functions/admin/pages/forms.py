@@ -39,7 +39,7 @@ SYNC_TYPES: Choices = (
     ("disabled", "Disabled"),
     ("on-premises", "On-premises: NTLM"),
     ("cloud-app-only", "Exchange Online: the application signs in as itself"),
-    ("cloud-delegated", "Exchange Online: somebody signs in once"),
+    ("cloud-delegated", "Entra ID: somebody signs in once"),
 )
 
 PBX = (
