@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run calendar test faults check format bench clean
+.PHONY: help setup run calendar test faults check format bench screenshots clean
 
 # A node that came as a Python package stands in .venv/bin.
 PYTHON = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
@@ -36,6 +36,9 @@ format: setup ## put the code in shape
 
 bench: setup ## the measurements in tests/bench
 	@for name in $(BENCHES); do echo "== $$name" && $(PYTHON) -m tests.bench.$$name || exit 1; done
+
+screenshots: setup ## the pictures in docs/screenshots
+	@$(PYTHON) -m dev.screenshots
 
 clean: ## remove all that was made here, back to a fresh clone
 	rm -rf .venv dev/node_modules .run mutants htmlcov .coverage .coverage.* .hypothesis
