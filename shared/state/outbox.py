@@ -272,10 +272,9 @@ class Outbox:
         return _read_published(entity) if entity else None
 
     async def published_to(self, guids: Collection[str]) -> dict[str, Published]:
-        """The same for those of these users of whom it was told anything."""
-        entities = await self._table.get_by_guid(guids)
-        found = {guid: _read_published(entity) for guid, entity in entities.items()}
-        return {guid: published for guid, published in found.items() if published}
+        """The same for those of these users of whom it was told anything; they are no neighbours."""
+        found = await asyncio.gather(*map(self.published, guids))
+        return {guid: published for guid, published in zip(guids, found, strict=True) if published}
 
     async def _write(self, record: dict[str, Any], entity: TableEntity | None, waits: bool) -> None:
         await self._table.transact(_replacing(record, entity, waits))

@@ -8,7 +8,15 @@ from tests.browser.conftest import LOOKS, Open, Scheme, is_too_wide, violations
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-PAGES = ("/", "/configuration/pbx", "/configuration/exchange", "/configuration/presence", "/actions")
+PAGES = (
+    "/",
+    "/users",
+    "/configuration/pbx",
+    "/configuration/exchange",
+    "/configuration/presence",
+    "/debugging",
+    "/actions",
+)
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
