@@ -12,7 +12,8 @@ if os.environ.get("PYTHONHASHSEED") != "0":
     os.environ["PYTHONHASHSEED"] = "0"
     os.execv(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]])
 
-from tests.faults.campaign import Effort, Tally, run_point, run_points, run_seeds
+from tests.faults.campaign import Effort, Tally, run_crossings, run_point, run_points, run_seeds
+from tests.faults.crossing import PAIRS, run_crossing
 from tests.faults.run import Verdict, run_seed
 
 TRACE = 60
@@ -23,12 +24,15 @@ def main() -> int:
     """Run what was asked for; the exit status is 1 where anything failed."""
     options = _parse()
     began = time.monotonic()
-    if options.mutations:
+    if options.mutations is not None:
         from tests.faults.mutations import run_mutations
 
-        return run_mutations()
+        return run_mutations(options.mutations)
     if options.seed is not None:
         return _show(run_seed(options.seed), f"--seed {options.seed}")
+    if options.crossing is not None:
+        print(PAIRS[options.crossing // 10_000])
+        return _show(run_crossing(options.crossing), f"--crossing {options.crossing}")
     if options.point is not None:
         return _show(run_point(options.point), f"--point {options.point}")
     status = 0
@@ -41,6 +45,11 @@ def main() -> int:
         tally, calls = run_points(options.stride, 1 + options.first % options.stride, effort)
         print(f"== a kill before and after every call of a scenario: {2 * calls}, one in {options.stride}")
         status |= _report(tally, "--point")
+    if options.crossings:
+        pairs = range(len(PAIRS)) if options.pair is None else [options.pair]
+        tally, count = run_crossings(options.crossings, options.first, effort, pairs)
+        print(f"== executions that cross, {len(pairs)} pairs: {count}, one in {options.crossings}")
+        status |= _report(tally, "--crossing")
     print(f"{time.monotonic() - began:.0f} s")
     return status
 
@@ -52,10 +61,18 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--stride", type=int, default=1, help="kill at every so manieth call; 0: nowhere (1)")
     parser.add_argument("--point", type=int, help="replay the kill before this call, after it if negative")
+    parser.add_argument("--crossings", type=int, default=1, help="every so manieth crossing; 0: none (1)")
+    parser.add_argument("--pair", type=int, help="only the crossings of this pair, counted from 0")
+    parser.add_argument("--crossing", type=int, help="replay this one")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after so many")
     parser.add_argument("--failures", type=int, default=5, help="begin nothing after so many failed (5)")
-    parser.add_argument("--mutations", action="store_true", help="break the service and see it found")
+    parser.add_argument(
+        "--mutations",
+        nargs="?",
+        const="",
+        help="break the service, by those with this word, and see it found",
+    )
     return parser.parse_args()
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from multiprocessing import get_context
+from random import Random
 
-from shared.model import Appointment, User
+from shared.model import Appointment
 from tests.faults.chaos import Chaos, Fault, Point
+from tests.faults.crossing import crossing_of, crossings, run_crossing
 from tests.faults.life import BEGINNINGS, MINUTE
 from tests.faults.memory import MemoryTables
+from tests.faults.pbx import member
 from tests.faults.run import Verdict, judge, run, run_seed
 from tests.faults.world import World, seed_jitter
 
@@ -81,13 +84,31 @@ def run_points(stride: int, first: int, effort: Effort) -> tuple[Tally, int]:
     return _each(run_point, points, effort), calm.number
 
 
+def run_crossings(stride: int, first: int, effort: Effort, pairs: Sequence[int]) -> tuple[Tally, int]:
+    """Executions that cross, one in ``stride``, of these pairs; also how many there are."""
+    with ProcessPoolExecutor(effort.jobs, mp_context=get_context("fork")) as pool:
+        calm = list(pool.map(run_crossing, [crossing_of(pair) for pair in pairs]))
+    tally = Tally()
+    for verdict in calm:
+        tally.add(verdict)
+    numbers = list(crossings({pair: verdict.number for pair, verdict in zip(pairs, calm, strict=True)}))
+    if not tally.failed:
+        # Each ending of each pair gets its share also where time is short.
+        chosen = numbers[first % stride :: stride]
+        Random(first).shuffle(chosen)
+        _each(run_crossing, chosen, effort, tally)
+    return tally, len(numbers)
+
+
 def run_point(point: int) -> Verdict:
     """The scenario with a kill before this call, or after it where the number is negative; 0: none."""
     return run(lambda loop: _scenario(point))
 
 
-def _each(work: Callable[[int], Verdict], numbers: list[int], effort: Effort) -> Tally:
-    tally = Tally()
+def _each(
+    work: Callable[[int], Verdict], numbers: list[int], effort: Effort, tally: Tally | None = None
+) -> Tally:
+    tally = tally or Tally()
     end = time.monotonic() + effort.seconds
     waiting = iter(numbers)
     with ProcessPoolExecutor(effort.jobs, mp_context=get_context("fork")) as pool:
@@ -112,16 +133,16 @@ async def _scenario(point: int) -> Verdict:
 
     for number, name in enumerate(("anna", "bert", "carl")):
         exchange.add_mailbox(f"{name}@example.com", [appointment(f"first of {name}", 4 + number, 9)])
-        pbx.put(User(f"{number}" * 32, name, name, name, (f"{name}@example.com",)))
+        pbx.put(member(f"{number}" * 32, name, f"{name}@example.com"))
     exchange.add_mailbox("other@example.com", [appointment("of another", 2, 60)])
     steps: dict[float, Callable[[], None]] = {
         3.2: lambda: exchange.change("anna@example.com", [appointment("second of anna", 3, 30)]),
         6.1: lambda: exchange.change("anna@example.com", []),
         7.1: lambda: exchange.change("bert@example.com", [appointment("second of bert", 8, 11)]),
-        8.0: lambda: pbx.put(User("1" * 32, "bert", "bert", "bert", ("other@example.com",))),
+        8.0: lambda: pbx.put(member("1" * 32, "bert", "other@example.com")),
         8.5: lambda: exchange.lose_subscriptions(),
         8.6: lambda: pbx.remove("2" * 32),
-        8.7: lambda: pbx.put(User("3" * 32, "doris", "doris", "doris", ("carl@example.com",))),
+        8.7: lambda: pbx.put(member("3" * 32, "doris", "carl@example.com")),
         12.0: lambda: exchange.change("carl@example.com", [appointment("second of carl", 13, 200)]),
     }
     async with world.running():

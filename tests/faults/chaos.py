@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,33 @@ class Overrun(BaseException):
     """Work multiplies without end."""
 
 
+class Gate:
+    """Holds one execution of ``function``, the next that begins, before its ``number``-th call."""
+
+    def __init__(self, function: str, number: int) -> None:
+        self.function = function
+        self.calls = 0
+        self.held = asyncio.Event()
+        self.opened = asyncio.Event()
+        self._number = number
+        self._execution: object = None
+        self._kill: Callable[[], None] = lambda: None
+
+    def kill(self) -> None:
+        """Kill the worker of the one that is held."""
+        self._kill()
+
+    async def pass_through(self, function: str, execution: object, kill: Callable[[], None]) -> None:
+        """Wait where this is the execution and it has come so far."""
+        if function != self.function or self._execution not in (None, execution):
+            return
+        self._execution, self._kill = execution, kill
+        self.calls += 1
+        if self.calls >= self._number and not self.opened.is_set():
+            self.held.set()
+            await self.opened.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """Kill the worker at the ``number``-th call, before or after it took effect."""
@@ -100,6 +128,7 @@ class Chaos:
     calls: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     number: int = 0
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         self._faults = Random(f"{self.seed} faults")

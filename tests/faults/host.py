@@ -22,7 +22,7 @@ from dev.host.timers import Schedule
 from function_app import app
 from tests.faults.chaos import Chaos, Fault
 from tests.faults.memory import MemoryQueue, MemoryQueues, Message
-from tests.faults.process import Killed, Process, current, function
+from tests.faults.process import Killed, Process, current, execution, function
 
 LEASE = 600.0
 """Seconds after which a message comes again whose worker was killed."""
@@ -74,6 +74,7 @@ class Host:
         self.timers_stopped = False
         self.callback_away = False
         self.runs: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self._build = build
         self._services: dict[Process, functions.services.Services] = {}
@@ -173,6 +174,7 @@ class Host:
         async def invoke() -> Any:
             current.set(process)
             function.set(name)
+            execution.set(object())
             self.runs[name] += 1
             try:
                 return await run(trigger)
@@ -184,6 +186,8 @@ class Host:
                 self.errors[f"{name}: {type(error).__name__}"] += 1
                 self.chaos.say(f"{name} failed: {error!r}")
                 return error
+            finally:
+                self.ended[name] += 1
 
         task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(invoke(), context=copy_context())
         process.tasks.add(task)
@@ -277,6 +281,17 @@ class Host:
         if not living:
             return None
         return self._run(self.chaos.latency.choice(living), timer.name, timer.run, None)
+
+    def start_timer(self, name: str) -> None:
+        """Start a timer's function now."""
+        for timer in self._timers:
+            if timer.name == name:
+                self._start_timer(timer)
+
+    def act(self, name: str, action: Callable[[functions.services.Services], Awaitable[object]]) -> None:
+        """Have an administrator do something, in one of the processes."""
+        process = self.chaos.latency.choice(self.processes)
+        self._run(process, name, lambda _: action(self.services_of(process)), None)
 
 
 @functools.cache

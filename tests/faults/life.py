@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from shared.errors import ExchangeUnavailable
 from shared.model import Appointment, Sensitivity, ShowAs, User
 from tests.faults.chaos import Chaos, Fault
-from tests.faults.world import World
+from tests.faults.pbx import member
+from tests.faults.world import RULES, World
 
 MINUTE = timedelta(minutes=1)
 
@@ -89,7 +90,7 @@ class Life:
         end = start + MINUTE * self.random.choice((5, 15, 30, 30, 60, 60, 90, 240))
         all_day = self.random.random() < 0.08
         if all_day:
-            local = start.astimezone(self.world.oracle.rules.zone).replace(hour=0, minute=0, fold=0)
+            local = start.astimezone(RULES.zone).replace(hour=0, minute=0, fold=0)
             start, end = local.astimezone(UTC), (local + timedelta(days=1)).astimezone(UTC)
         return Appointment(
             id=f"a{self._count}",
@@ -116,7 +117,7 @@ class Life:
             self.world.exchange.add_mailbox(address, self._appointments(6), f"{name}@alias.example.com")
         shown = self.random.choice((address, f"{name}@alias.example.com"))
         guid = f"{self.random.getrandbits(128):032x}"
-        self.world.pbx.put(User(guid, name, name, name, (shown,)))
+        self.world.pbx.put(member(guid, name, shown))
         self.world.chaos.say(f"{guid[:4]} arrives with {shown}")
 
     def _change_user(self) -> None:

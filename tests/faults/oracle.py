@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from shared.model import Appointment, User
 from shared.presence import PresenceRules, compose
 from tests.faults.exchange import Exchange, Reading, Version
-from tests.faults.pbx import DOMAIN, Pbx, Row, Taken
+from tests.faults.pbx import DOMAIN, STAFF, Pbx, Row, Taken
 
 WINDOW = timedelta(hours=48)
 DAY = timedelta(days=1)
@@ -43,16 +43,28 @@ class State:
     appointments: tuple[Appointment, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """From ``since`` on presences follow these rules; None: the service is disabled."""
+
+    since: datetime
+    rules: PresenceRules | None
+
+
 @dataclass
 class Oracle:
-    """Judges presences. ``stored`` is what the service came to know of each user, and when."""
+    """Judges presences. ``stored`` is what the service came to know of each user, and when.
+
+    ``regimes`` are the configurations there were, ``excluded`` whom the administrator kept out, and when.
+    """
 
     exchange: Exchange
     pbx: Pbx
-    rules: PresenceRules
+    regimes: list[Regime]
     stored: dict[str, list[tuple[datetime, str | None, datetime]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    excluded: dict[str, list[tuple[datetime, bool]]] = field(default_factory=lambda: defaultdict(list))
 
     def learn(self, guid: str, reading: Reading) -> None:
         """The service has stored what it read for a user."""
@@ -78,12 +90,13 @@ class Oracle:
     def wanted(self, guid: str, now: datetime) -> list[tuple[str, str]]:
         """The presences that are right for a user now: several where the last reading decides."""
         mailbox = self._owned(guid)[-1].mailbox
-        if mailbox is None:
+        rules = self.regimes[-1].rules
+        if mailbox is None or rules is None:
             return [NOTHING]
         found = []
-        for presence in self._compose(self.exchange.calendar(mailbox), now, now - DAY):
+        for presence in _compose(rules, self.exchange.calendar(mailbox), now, now - DAY):
             found.append(presence)
-            if presence == self._free:
+            if presence == ("", rules.words.free):
                 # Who never had a presence isn't told a bare "free".
                 found.append(NOTHING)
         return found
@@ -93,65 +106,52 @@ class Oracle:
     def is_true(self, taken: Taken) -> bool:
         """Whether this presence was right at some moment before the PBX took it."""
         presence = (taken.activity, taken.note)
+        regimes = [regime for regime in self.regimes if regime.since <= taken.at]
+        states = [state for state in reversed(self._states(taken.guid)) if state.since <= taken.at]
         return any(
-            presence in self._ever(state, taken.at)
-            for state in reversed(self._states(taken.guid))
-            if state.since <= taken.at
+            presence in self._ever(regime.rules, state, taken.at)
+            for regime in reversed(regimes)
+            for state in states
         )
 
-    def _ever(self, state: State, end: datetime) -> Iterator[tuple[str, str]]:
+    def _ever(self, rules: PresenceRules | None, state: State, end: datetime) -> Iterator[tuple[str, str]]:
         """Every presence of a state from its beginning until it was superseded, or until ``end``."""
-        if state.appointments is None:
+        if state.appointments is None or rules is None:
             yield NOTHING
             return
         end = min(end, state.until)
-        for moment in self._moments(state.appointments, state.since, end):
-            yield from self._compose(state.appointments, moment, state.since - SLACK)
+        for moment in self._moments(rules, state.appointments, state.since, end):
+            yield from _compose(rules, state.appointments, moment, state.since - SLACK)
 
     def _moments(
-        self, appointments: Iterable[Appointment], since: datetime, end: datetime
+        self, rules: PresenceRules, appointments: Iterable[Appointment], since: datetime, end: datetime
     ) -> Iterator[datetime]:
         """When a presence may read differently: at boundaries and at midnights."""
         moments = {since, end}
         for appointment in appointments:
             moments |= {appointment.start, appointment.end}
-        midnight = since.astimezone(self.rules.zone).replace(
-            hour=0, minute=0, second=0, microsecond=0, fold=0
-        )
+        midnight = since.astimezone(rules.zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         while midnight <= end:
             moments.add(midnight.astimezone(UTC))
             midnight = (midnight + timedelta(hours=26)).replace(hour=0, fold=0)
         return (moment for moment in sorted(moments, reverse=True) if since <= moment <= end)
 
-    def _compose(
-        self, appointments: Iterable[Appointment], now: datetime, read_since: datetime
-    ) -> Iterator[tuple[str, str]]:
-        """The presence at ``now`` for each window that a reading since then may have had."""
-        appointments = tuple(appointments)
-        read_at = max(read_since, now - DAY - timedelta(hours=2))
-        ends = {now + WINDOW, read_at + WINDOW}
-        ends |= {a.start for a in appointments if read_at + WINDOW < a.start <= now + WINDOW}
-        for end in sorted(ends, reverse=True):
-            within = [appointment for appointment in appointments if appointment.start < end]
-            presence = compose(within, now, self.rules)
-            yield presence.activity.on_pbx, presence.note
-
-    @property
-    def _free(self) -> tuple[str, str]:
-        return "", self.rules.words.free
-
     # ---- histories
 
     def _owned(self, guid: str) -> list[Owned]:
         owned: list[Owned] = []
-        for row in self.pbx.rows.get(guid, ()):
-            mailbox = self._mailbox_of(row)
+        rows = self.pbx.rows.get(guid, [])
+        excluded = self.excluded[guid]
+        for moment in sorted({row.since for row in rows} | {since for since, _ in excluded}):
+            row = [row for row in rows if row.since <= moment][-1]
+            out = [out for since, out in excluded if since <= moment][-1:] == [True]
+            mailbox = None if out else self._mailbox_of(row)
             if not owned or owned[-1].mailbox != mailbox:
-                owned.append(Owned(row.since, mailbox))
+                owned.append(Owned(moment, mailbox))
         return owned
 
     def _mailbox_of(self, row: Row) -> str | None:
-        if row.user is None:
+        if row.user is None or STAFF not in row.user.groups:
             return None
         found = (self.exchange.aliases.get(address) for address in addresses_of(row.user))
         return next((mailbox for mailbox in found if mailbox is not None), None)
@@ -183,6 +183,20 @@ class Oracle:
             elif any(own.mailbox == stored and own.since <= at for own in later):
                 return at + SLACK
         return _END
+
+
+def _compose(
+    rules: PresenceRules, appointments: Iterable[Appointment], now: datetime, read_since: datetime
+) -> Iterator[tuple[str, str]]:
+    """The presence at ``now`` for each window that a reading since then may have had."""
+    appointments = tuple(appointments)
+    read_at = max(read_since, now - DAY - timedelta(hours=2))
+    ends = {now + WINDOW, read_at + WINDOW}
+    ends |= {a.start for a in appointments if read_at + WINDOW < a.start <= now + WINDOW}
+    for end in sorted(ends, reverse=True):
+        within = [appointment for appointment in appointments if appointment.start < end]
+        presence = compose(within, now, rules)
+        yield presence.activity.on_pbx, presence.note
 
 
 def addresses_of(user: User) -> list[str]:

@@ -20,6 +20,15 @@ WINDOW = 3
 """Requests under way at a time: few, so that a session breaks in the middle."""
 
 
+STAFF = "staff"
+"""The group whose members are in scope."""
+
+
+def member(guid: str, name: str, *emails: str) -> User:
+    """A user in scope."""
+    return User(guid, name, name, name, emails, groups=(STAFF,))
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What the PBX knew of a user from an instant on; None where there was none."""

@@ -46,6 +46,8 @@ class Process:
 
         What is on its way when the process dies may still arrive.
         """
+        if self.chaos.gate is not None:
+            await self.chaos.gate.pass_through(function.get(), execution.get(), self.kill)
         if self.dead:
             raise Killed
         fault = self.chaos.find_kill(f"{function.get()}: {name}")
@@ -74,6 +76,9 @@ current: ContextVar[Process] = ContextVar("current")
 
 function: ContextVar[str] = ContextVar("function", default="")
 """The function that a task runs."""
+
+execution: ContextVar[object] = ContextVar("execution", default=None)
+"""What all tasks of one execution have in common."""
 
 
 class StoragePort:

@@ -95,6 +95,11 @@ async def judge(world: World, seed: int, peace: timedelta, *, early: timedelta |
             break
     verdict.recovered = last_wrong - began
     verdict.problems += world.host.left()
+    return conclude(world, verdict)
+
+
+def conclude(world: World, verdict: Verdict) -> Verdict:
+    """Add what was wrong on the way, and the counts."""
     verdict.problems += [
         f"{taken.at:%d %H:%M:%S} {taken.guid[:4]} was given what was never true: {taken.activity, taken.note}"
         for taken in world.pbx.taken

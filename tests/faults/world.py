@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,8 +23,8 @@ from tests.faults.chaos import Chaos
 from tests.faults.exchange import CalendarPort, Exchange
 from tests.faults.host import URL, Host, hosted
 from tests.faults.memory import MemoryQueues, MemoryTables
-from tests.faults.oracle import Oracle
-from tests.faults.pbx import Pbx
+from tests.faults.oracle import Oracle, Regime
+from tests.faults.pbx import STAFF, Pbx
 from tests.faults.process import Process, StoragePort
 
 RULES = PresenceRules(timezone="Europe/Berlin")
@@ -67,8 +68,14 @@ class World:
         self.exchange = Exchange(self.chaos, self.clock, lambda url, body: self.host.post(url, body))
         self.pbx = Pbx(self.chaos, self.clock)
         self.host = Host(self.chaos, self.clock, self.queues, self._build)
-        self.oracle = Oracle(self.exchange, self.pbx, RULES)
+        self.oracle = Oracle(self.exchange, self.pbx, [Regime(start, RULES)])
+        # Not one of the app's: what it asks never fails.
+        self._config = ConfigStore(
+            Storage(tables, self.queues),  # type: ignore[arg-type]
+            Cipher(self.environment.encryption_keys),
+        )
         self.storage_down = False
+        self._rules, self._disabled = RULES, False
 
     def clock(self) -> datetime:
         """The simulated instant in UTC."""
@@ -81,13 +88,9 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The service, configured and started."""
-        store = ConfigStore(
-            Storage(self.tables, self.queues),  # type: ignore[arg-type]
-            Cipher(self.environment.encryption_keys),
-        )
-        await store.load()
+        await self._config.load()
         for name, values in _SECTIONS.items():
-            await store.save(name, parse_section(name, values), None, "setup", self.clock())
+            await self._config.save(name, parse_section(name, values), None, "setup", self.clock())
         with hosted(self.host, self.clock, self._loop.time, self.pbx.connect), quiet_logs():
             await self.host.start()
             yield
@@ -96,12 +99,32 @@ class World:
         storage = Storage(TablesPort(self, process), QueuesPort(self, process))  # type: ignore[arg-type]
         return Services(self.environment, storage, self.exchange.source(process))
 
+    def save(self, section: str, **changes: object) -> None:
+        """Have an administrator change settings of a section."""
+
+        async def save(services: functions.services.Services) -> None:
+            stored = await services.config.load_section(section)
+            await services.configurator().save(section, _SECTIONS[section] | changes, stored.etag, "admin")
+
+        self.host.act("save", save)
+
+    def exclude(self, guid: str, excluded: bool) -> None:
+        """Have an administrator keep a user out, or let them in again."""
+        self.host.act("exclude", lambda services: services.actions().exclude(guid, excluded))
+
     def is_storage_down(self) -> bool:
         """Whether the storage account is away."""
         return self.storage_down
 
     def saw(self, name: str, operation: str, values: tuple[Any, ...]) -> None:
-        """Take note of what the service stores of calendars."""
+        """Take note of what the service stores of calendars, and of what an administrator has stored."""
+        record = values[0] if values and isinstance(values[0], dict) else {}
+        if name == "config" and "values" in record:
+            self._note_section(record["RowKey"], json.loads(record["values"]))
+        if name == "users" and "excluded" in record:
+            self._note_excluded(record["RowKey"], record["excluded"])
+        elif name == "users" and operation == "delete_entity":
+            self._note_excluded(values[1], False)
         if name != "agendas":
             return
         if operation in ("create_entity", "update_entity", "upsert_entity"):
@@ -114,6 +137,20 @@ class World:
         elif operation == "delete_entity":
             self.oracle.forget(values[1])
             self.chaos.say(f"{values[1][:4]} deleted")
+
+    def _note_section(self, section: str, values: dict[str, Any]) -> None:
+        if section == "exchange":
+            self._disabled = values["sync_type"] == "disabled"
+        elif section == "presence":
+            self._rules = PresenceRules.from_mapping(values)
+        self.oracle.regimes.append(Regime(self.clock(), None if self._disabled else self._rules))
+        self.chaos.say(f"{section} is configured anew")
+
+    def _note_excluded(self, guid: str, excluded: bool) -> None:
+        history = self.oracle.excluded[guid]
+        if excluded != (bool(history) and history[-1][1]):
+            history.append((self.clock(), excluded))
+            self.chaos.say(f"{guid[:4]} is {'excluded' if excluded else 'let in'}")
 
 
 class TablesPort:
@@ -155,7 +192,13 @@ def _port(world: World, process: Process, client: Any, name: str) -> StoragePort
 
 
 _SECTIONS: dict[str, dict[str, Any]] = {
-    "pbx": {"address": "pbx.example.com", "name": "pbx", "password": "secret"},
+    "pbx": {
+        "address": "pbx.example.com",
+        "name": "pbx",
+        "password": "secret",
+        "scope": "groups",
+        "scope_groups": [STAFF],
+    },
     "exchange": {
         "sync_type": "on-premises",
         "user": "calendar@example.com",
