@@ -1,8 +1,8 @@
 """What the function ``notification`` adds to the storage calls it makes, and how many these are.
 
 A bare function makes the same calls to the same storage: read the user's record, send a message, note that it
-was sent; where a reading waits already, it only reads. Both are called directly, in turns. Run it with ``python -m
-tests.bench.notification``. The whole way to the phone is measured by ``tests.bench.latency``.
+was sent; where a reading waits already, it only reads. Both are called directly, in turns. The whole way to
+the phone is measured by ``tests.bench.latency``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Everybody's presence changes in the same minute: from the tick to the PBX's last acknowledgement.
 
-Beside it a bare websocket client sends the same messages to the same PBX, with as many under way. A second
-company of twice the size shows how the time grows. Run it with ``python -m tests.bench.publishing``; a number
-after it is the size of the smaller company.
+Beside it a bare websocket client sends the same messages to the same PBX, with as many under way, and a bare
+HTTP client makes the same requests to the tables, one after the other: what remains is this project's. A
+second company of twice the size shows how both grow. A number after ``python -m tests.bench.publishing`` is
+the size of the smaller company.
 """
 
 from __future__ import annotations
@@ -42,16 +43,19 @@ from shared.sync.leaving import Farewell
 from shared.sync.presenting import Presenter
 from shared.sync.publishing import Publisher
 from shared.sync.tick import Ticker
-from tests.bench.parts.company import MEETING, RULES, Employee, settle
+from tests.bench.parts.company import MEETING, RULES, Employee, forget, settle, tell
 from tests.bench.parts.processes import pbx
+from tests.bench.parts.requests import Requests
 from tests.bench.parts.shares import Shares
 
 SIZE = 10_000
+RATIO = 1.5
+GROWTH = 2.2
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds: in total, by activity, and of the bare client."""
+    """Seconds: in total, by activity, and of the bare clients."""
 
     users: int
     told: int
@@ -60,6 +64,7 @@ class Result:
     shares: dict[str, float]
     calls: dict[str, int]
     bare: float
+    tables: float
 
 
 def clock() -> datetime:
@@ -108,18 +113,23 @@ async def measure(count: int, shares: Shares) -> Result:
                     yield opened
 
             publisher = Publisher(outbox, Leases(storage), health, queues, session, clock)
-            shares.start()
-            began = perf_counter()
-            await ticker.tick(RULES)
-            ticked = perf_counter() - began
-            told = (await publisher.publish()).presences
-            total = perf_counter() - began
+            requests = Requests()
+            with requests.counted():
+                shares.start()
+                began = perf_counter()
+                await ticker.tick(RULES)
+                ticked = perf_counter() - began
+                told = (await publisher.publish()).presences
+                total = perf_counter() - began
             measured, calls = shares.stop(), dict(shares.calls)
             waits = await outbox.waits()
+            await forget(storage)
+            await tell(storage, employees)
+            tables = await requests.send_bare()
         if told != count or waits:
             raise SystemExit(f"{told} of {count} presences were acknowledged")
         bare = await send_bare(link, [text for text in sent if '"SetPresence"' in text])
-    return Result(count, told, ticked, total, measured, calls, bare)
+    return Result(count, told, ticked, total, measured, calls, bare, tables)
 
 
 async def send_bare(link: PbxLink, messages: list[str]) -> float:
@@ -155,7 +165,12 @@ def show(result: Result) -> None:
         calls = f"   {result.calls[activity]} times" if activity in result.calls else ""
         print(f"    {activity:13} {seconds:6.2f} s  {seconds / result.total:4.0%}{calls}")
     ratio = result.shares["PBX"] / result.bare
-    print(f"    PBX part / bare websocket client: {ratio:.2f}  (bare {result.bare:.2f} s)")
+    print(f"    PBX part / bare websocket client: {ratio:.2f} (at most {RATIO}; bare {result.bare:.2f} s)")
+    requests = sum(result.calls[kind] for kind in ("table reads", "table writes"))
+    print(
+        f"    all / the same requests to the tables by a bare client: {result.total / result.tables:.2f} "
+        f"(bare {result.tables:.2f} s); requests to the tables a presence: {requests / result.users:.2f}"
+    )
 
 
 def main() -> None:
@@ -168,7 +183,10 @@ def main() -> None:
     once, twice = (asyncio.run(measure(count, shares)) for count in (size, 2 * size))
     show(once)
     show(twice)
-    print(f"twice the users take {twice.total / once.total:.2f} times as long")
+    print(
+        f"twice the users take {twice.total / once.total:.2f} times as long (at most {GROWTH}); "
+        f"the bare requests to the tables {twice.tables / once.tables:.2f} times"
+    )
 
 
 if __name__ == "__main__":

@@ -7,14 +7,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import batched
+from itertools import batched, groupby
 
 from shared.model import Agenda, Appointment, MailboxState, User
 from shared.presence import PresenceRules, compose, next_composition
 from shared.state.agendas import AgendaStore
 from shared.state.due import DueIndex
+from shared.state.limits import Entity
 from shared.state.outbox import Outbox
-from shared.state.storage import TRANSACTION_LIMIT, Storage, partition_of
+from shared.state.storage import TRANSACTION_LIMIT, Operation, Storage, partition_of
 from shared.state.users import UserStore
 from shared.sync.interfaces import PARTITIONS, Wish
 
@@ -58,19 +59,10 @@ class Employee:
 
 async def settle(storage: Storage, employees: Sequence[Employee]) -> None:
     """Store everybody as after the night's reading, with what the PBX was told of them."""
-    users, agendas = UserStore(storage), AgendaStore(storage)
+    users = UserStore(storage)
     await users.add_all([(employee.user, (employee.mailbox,)) for employee in employees])
     await asyncio.gather(*(_find(storage, part) for part in _by_partition(employees)))
-    for group in batched(employees, 64, strict=False):
-        await asyncio.gather(
-            *(
-                agendas.save(
-                    employee.user.guid,
-                    Agenda(employee.appointments, NIGHT, NIGHT + timedelta(hours=48), 1, MEETING),
-                )
-                for employee in group
-            )
-        )
+    await asyncio.gather(*(_read(storage, part) for part in _by_partition(employees)))
     await tell(storage, employees)
 
 
@@ -93,9 +85,44 @@ async def _find(storage: Storage, employees: Sequence[Employee]) -> None:
         )
 
 
+class _Collected:
+    """A table that keeps what is inserted, to be stored together."""
+
+    def __init__(self) -> None:
+        self.steps: list[Operation] = []
+
+    async def insert(self, entity: Entity) -> str:
+        """Keep a record."""
+        self.steps.append(("create", entity))
+        return ""
+
+
+async def _read(storage: Storage, employees: Sequence[Employee]) -> None:
+    """Store each agenda as the night's reading left it; the employees are of one partition."""
+    agendas, collected = AgendaStore(storage), _Collected()
+    agendas._table = collected  # type: ignore[assignment]
+    for each in employees:
+        agenda = Agenda(each.appointments, NIGHT, NIGHT + timedelta(hours=48), 1, MEETING)
+        await agendas.save(each.user.guid, agenda)
+    for steps in batched(collected.steps, TRANSACTION_LIMIT, strict=False):
+        await storage.table("agendas").transact(steps)
+
+
 def _keys(employee: Employee) -> dict[str, str]:
     guid = employee.user.guid
     return {"PartitionKey": partition_of(guid), "RowKey": guid}
+
+
+async def forget(storage: Storage) -> None:
+    """Remove what `tell` stored, and what became of it."""
+    for name in ("outbox", "due"):
+        table = storage.table(name)
+        keys = [
+            record async for record in table.query("PartitionKey ne ''", select=["PartitionKey", "RowKey"])
+        ]
+        for _, partition in groupby(keys, key=lambda record: record["PartitionKey"]):
+            for group in batched(partition, TRANSACTION_LIMIT, strict=False):
+                await table.transact([("delete", dict(record)) for record in group])
 
 
 async def tell(storage: Storage, employees: Sequence[Employee]) -> None:
