@@ -34,8 +34,8 @@ format: setup ## put the code in shape
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
 
-bench: setup ## the measurements in tests/bench
-	@for name in $(BENCHES); do echo "== $$name" && $(PYTHON) -m tests.bench.$$name || exit 1; done
+bench: setup ## the measurements in tests/bench; with ARGS=publishing only that
+	@for name in $(or $(ARGS),$(BENCHES)); do echo "== $$name" && $(PYTHON) -m tests.bench.$$name || exit 1; done
 
 screenshots: setup ## the pictures in docs/screenshots
 	@$(PYTHON) -m dev.screenshots
