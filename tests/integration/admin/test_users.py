@@ -127,21 +127,23 @@ async def test_many_users_come_in_pages_and_everybody_once(
     assert rest["next"] is None
 
 
-async def test_a_page_goes_on_where_few_of_very_many_match(
+async def test_a_page_goes_on_by_itself_where_few_of_very_many_match_but_not_for_ever(
     calendar: Services, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = [User(f"{n:032x}", f"u{n:03}", f"User {n:03}") for n in range(60)]
     await add(calendar, *many)
-    for user in many[:50]:
+    for user in many[:20]:
         await calendar.users.set_mailbox(user.guid, MailboxState.NONE)
     monkeypatch.setattr(listing, "_FEW", 0)
     monkeypatch.setattr(listing, "_MANY", 1)
     monkeypatch.setattr(listing, "_READ_AT_MOST", 10)
-    found = (await call(browser, "GET", "/users", params={"state": "unresolved", "limit": 10})).json()
-    assert [each["user_name"] for each in found["items"]] == []
+    found = (await call(browser, "GET", "/users", params={"state": "unresolved", "limit": 9})).json()
+    assert [each["user_name"] for each in found["items"]] == [f"u{n:03}" for n in range(20, 29)]
+    for user in many[20:50]:
+        await calendar.users.set_mailbox(user.guid, MailboxState.NONE)
+    found = (await call(browser, "GET", "/users", params={"state": "unresolved", "limit": 9})).json()
+    assert found["items"] == []
     assert found["next"]
-    text = (await browser.get("/users?state=unresolved")).text
-    assert 'rel="next"' in text or "u059" in text
 
 
 async def test_the_file_has_everybody_who_matches_and_no_formula(
