@@ -37,7 +37,7 @@ _ENCODINGS = {"utf-8", "ascii", "iso8859-1", "cp1252"}
 _DECLARATION = re.compile(r"\A\s*<\?xml\s[^>]*\?>")
 _DECLARED = re.compile(r"\sencoding\s*=\s*[\"']([A-Za-z0-9._-]+)")
 _WEB_PAGE = re.compile(r"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCE = re.compile(r"&#(?:x([0-9A-Fa-f]{1,12})|([0-9]{1,12}));")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,79}")
 

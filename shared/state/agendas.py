@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ _CHUNK = 32_000
 
 _CHUNKS = 15
 """Properties with appointments: the whole record may have 1 MiB."""
+
+_FIELDS = tuple(field.name for field in fields(Appointment))
 
 
 class AgendaStore:
@@ -85,7 +87,7 @@ def _read_agenda(entity: TableEntity) -> Agenda:
 def _write(appointments: list[Appointment]) -> str:
     return json.dumps(
         [
-            {name: _plain(value) for name, value in asdict(appointment).items()}
+            {name: _plain(getattr(appointment, name)) for name in _FIELDS}
             for appointment in appointments
         ],
         separators=(",", ":"),
