@@ -82,7 +82,7 @@ async def _look(calendar: Services) -> dict[str, Any]:
 
 
 def _said_elsewhere(steps: list[Step]) -> Collection[str]:
-    """Every page warns of plain HTTP; the steps say that nothing is configured, thus that nothing runs yet."""
+    """Every page warns of plain HTTP; the steps say that nothing is configured, thus nothing runs."""
     return ("plain_http", "not_configured", "timer_overdue") if steps else ("plain_http",)
 
 
