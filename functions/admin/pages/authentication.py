@@ -19,7 +19,7 @@ from functions.admin.delegation import (
 from functions.admin.gate import Gate
 from functions.admin.session import Sessions
 from shared.auth.delegated import FLOW_LIFE
-from shared.errors import ExchangeError, SettingsError
+from shared.errors import ExchangeError, SettingsError, SignInRefused
 
 router = APIRouter(include_in_schema=False)
 
@@ -98,11 +98,11 @@ async def revoke(calendar: Calendar, record: Recording) -> Response:
 
 async def _fail(request: Request, pages: Pages, error: ExchangeError | SettingsError | None) -> Response:
     """Why nobody has signed in; without an error the answer is not one to what this browser has begun."""
-    refused = isinstance(error, ExchangeError)
+    status = 403 if isinstance(error, SignInRefused) else 502 if isinstance(error, ExchangeError) else 400
     page = await pages.page(
         request,
         "not_authenticated.html",
-        status=502 if refused else 400,
+        status=status,
         code=error.code if isinstance(error, ExchangeError) else "",
         text=str(error or "This browser has begun no such sign-in, or it took too long. Begin it again."),
     )

@@ -163,7 +163,7 @@ async def test_a_refusal_is_explained(
     else:
         setattr(running.entra.directory.accounts[1], breaking, False)
     answer = await authenticate(browser, running)
-    assert answer.status_code == 502
+    assert answer.status_code == 403
     assert code in answer.text
     assert remedy in answer.text
     assert (await state(browser))["state"] == "none"
@@ -173,7 +173,7 @@ async def test_a_refusal_is_explained(
 async def test_a_refused_sign_in_leaves_the_former_one(browser: httpx.AsyncClient, running: Running) -> None:
     await authenticate(browser, running)
     running.entra.directory.accounts[1].consents = False
-    assert (await authenticate(browser, running)).status_code == 502
+    assert (await authenticate(browser, running)).status_code == 403
     assert (await state(browser))["state"] == "signed in"
 
 
@@ -197,7 +197,7 @@ async def test_an_answer_is_taken_once(browser: httpx.AsyncClient, running: Runn
         # With the cookie of the sign-in put back, too.
         browser.cookies.update(cookies)
         refused = await browser.get(again)
-        assert refused.status_code == 502
+        assert refused.status_code == 403
         assert "SignInUnknown" in refused.text
     assert (await state(browser))["signed_in_at"] == signed_in_at
 
@@ -267,7 +267,7 @@ async def test_an_entra_id_that_does_not_answer_is_explained(
 ) -> None:
     await save(browser, running, tenant_id="nowhere.example.com")
     answer = await browser.post(f"{HERE}/authenticate")
-    assert answer.status_code == 502
+    assert answer.status_code == 403
     assert "exchange.tenant_id" in answer.text
 
 
