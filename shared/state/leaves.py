@@ -61,6 +61,8 @@ def find_words(text: str) -> tuple[str, ...]:
 
 
 def _strip(text: str) -> str:
+    if text.isascii():
+        return text
     decomposed = unicodedata.normalize("NFKD", text)
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 

@@ -125,7 +125,7 @@ def test_who_comes_or_goes_changes_one_leaf_or_the_two_it_divides(who: int) -> N
 
 def test_a_leaf_fits_into_a_property() -> None:
     verbose = [
-        replace(user, emails=tuple(f"{user.sip}.address{n}@example.com" for n in range(500)))
+        replace(user, emails=tuple(f"{user.sip}.address{n}@example.com" for n in range(100)))
         for user in make_users(400)
     ]
     leaves = pack(verbose)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -86,21 +85,31 @@ class Clockwork:
         return began
 
 
-@cache
+def offsets(zone: str, begin: datetime, end: datetime, step: timedelta) -> tuple[timedelta | None, ...]:
+    """What the zone's clocks show at each step, as a difference to UTC."""
+    info = ZoneInfo(zone)
+    return tuple((begin + n * step).astimezone(info).utcoffset() for n in range((end - begin) // step + 1))
+
+
 def changes(zone: str) -> list[datetime]:
     """The days of the year on which the zone's clocks change."""
-    info = ZoneInfo(zone)
-    offsets = [(YEAR + day * DAY).astimezone(info).utcoffset() for day in range(367)]
-    return [YEAR + day * DAY for day in range(366) if offsets[day] != offsets[day + 1]]
+    shown = offsets(zone, YEAR, YEAR + 366 * DAY, DAY)
+    return [YEAR + day * DAY for day in range(366) if shown[day] != shown[day + 1]]
 
 
 async def test_each_date_begins_once_in_every_zone_around_every_change_of_its_clocks() -> None:
     zones = sorted(available_timezones())
     changing = 0
+    done = set()
     for zone in zones:
         days = changes(zone) or [YEAR]
         changing += days != [YEAR]
         for day in days:
+            # Zones whose clocks show the same at every run are one.
+            shown = offsets(zone, day - DAY, day + 2 * DAY, QUARTER)
+            if (day, shown) in done:
+                continue
+            done.add((day, shown))
             clockwork = Clockwork(ZoneInfo(zone), day - DAY)
             first = clockwork.today()
             began = await clockwork.run_until(day + 2 * DAY)
@@ -109,6 +118,7 @@ async def test_each_date_begins_once_in_every_zone_around_every_change_of_its_cl
             assert len(began) >= 2, zone
     assert len(zones) > 400
     assert changing > 100
+    assert len(done) > 50
 
 
 @pytest.mark.parametrize(
