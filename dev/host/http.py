@@ -54,7 +54,7 @@ class HttpFrontend:
         app = web.Application(client_max_size=_LIMIT)
         app.router.add_get("/admin/host/status", self._status)
         app.router.add_post("/admin/functions/{name}", self._order)
-        app.router.add_route("*", "/{path:.*}", self._serve)
+        app.router.add_route("*", "/{path:(?s:.*)}", self._serve)
         return app
 
     async def _status(self, _request: web.Request) -> web.Response:

@@ -37,7 +37,7 @@ def parse_route(name: str, template: str, methods: Sequence[str] = ()) -> Route:
             pattern += "/" + re.escape(segment)
             precedence.append(0)
     allowed = frozenset(method.upper() for method in methods)
-    return Route(name, allowed, re.compile(pattern + "/?", re.IGNORECASE), tuple(precedence))
+    return Route(name, allowed, re.compile(pattern + "/?", re.IGNORECASE | re.DOTALL), tuple(precedence))
 
 
 def match_route(routes: Sequence[Route], method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:

@@ -35,6 +35,9 @@ async def describe(request: Request) -> dict[str, Any]:
             # FastAPI has a word of its own for a wrong request; here it is a problem like all others.
             if "422" in operation["responses"]:
                 operation["responses"]["422"] |= problems(422)[422]
+            if "requestBody" in operation:
+                # What is no JSON at all.
+                operation["responses"]["400"] = problems(400)[400]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return document

@@ -19,6 +19,7 @@ from dev.host.routes import match_route, parse_route
         ("api/{**rest}", "/api/a/b", {"rest": "a/b"}),
         ("{*rest}", "/", {}),
         ("{*rest}", "/a/b", {"rest": "a/b"}),
+        ("{*rest}", "/a%0Ab", {"rest": "a\nb"}),
         ("a.b", "/axb", None),
     ],
 )
