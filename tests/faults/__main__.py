@@ -71,7 +71,7 @@ def _parse() -> argparse.Namespace:
         "--mutations",
         nargs="?",
         const="",
-        help="break the service, by those with this word, and see it found",
+        help="break the service, in the ways with this word",
     )
     return parser.parse_args()
 

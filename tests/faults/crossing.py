@@ -22,14 +22,14 @@ from tests.faults.pbx import member
 from tests.faults.run import Verdict, conclude, run
 from tests.faults.world import World, seed_jitter
 
-ANNA, BERT = "a" * 32, "b" * 32
+ANNA, BERT, CARL = "a" * 32, "b" * 32, "c" * 32
 SECOND = timedelta(seconds=1)
 
 SETTLED = 3 * MINUTE
 """After which all users are replicated, subscribed to, read and presented."""
 
-BOUNDARY = 5 * MINUTE
-"""When an appointment of Anna's begins."""
+SOON, LATE = 5 * MINUTE, 90 * MINUTE
+"""When an appointment of Anna's begins. One that begins soon would hide what is wrong until then."""
 
 _LONGEST = 8 * SECOND
 """How long is waited for an execution that what happens may have started."""
@@ -57,15 +57,25 @@ _IN_THE_END = 16 * MINUTE
 
 
 class Stage:
-    """A world with two users, and what may happen in it."""
+    """A world with three users, and what may happen in it.
 
-    def __init__(self, world: World) -> None:
+    Anna's first appointment begins at ``boundary``. Carl never has one: the PBX must not hear of him.
+    """
+
+    def __init__(self, world: World, boundary: timedelta) -> None:
         self.world = world
-        world.exchange.add_mailbox("anna@example.com", [self._appointment("first", 5, 60)])
+        self._boundary = boundary
+        world.exchange.add_mailbox("anna@example.com", [self._first])
         world.exchange.add_mailbox("other@example.com", [self._appointment("of another", -30, 90)])
         world.exchange.add_mailbox("bert@example.com", [self._appointment("of Bert", -30, 90)])
+        world.exchange.add_mailbox("carl@example.com", [])
+        world.pbx.put(member(CARL, "carl", "carl@example.com"))
         world.pbx.put(member(ANNA, "anna", "anna@example.com"))
         world.pbx.put(member(BERT, "bert", "bert@example.com"))
+
+    @property
+    def _first(self) -> Appointment:
+        return self._appointment("first", self._boundary // MINUTE, 100)
 
     def _appointment(self, subject: str, begin: int, end: int) -> Appointment:
         start = BEGINNINGS[0]
@@ -81,17 +91,17 @@ class Stage:
 
     async def change_back(self) -> None:
         """Anna's calendar is as it was in the beginning."""
-        self.world.exchange.change("anna@example.com", [self._appointment("first", 5, 60)])
+        self.world.exchange.change("anna@example.com", [self._first])
 
     async def change_before_boundary(self) -> None:
         """Ten seconds before Anna's appointment begins another one is entered, for later."""
-        await self.world.sleep_until(BEGINNINGS[0] + BOUNDARY - 10 * SECOND)
+        await self.world.sleep_until(BEGINNINGS[0] + self._boundary - 10 * SECOND)
         later = self._appointment("later", 200, 220)
-        self.world.exchange.change("anna@example.com", [self._appointment("first", 5, 60), later])
+        self.world.exchange.change("anna@example.com", [self._first, later])
 
     async def pass_boundary(self) -> None:
         """Anna's appointment begins, and the minute's tick comes."""
-        await self.world.sleep_until(BEGINNINGS[0] + BOUNDARY)
+        await self.world.sleep_until(BEGINNINGS[0] + self._boundary)
         await asyncio.sleep(0.001)
         self.world.host.start_timer("tick")
 
@@ -174,6 +184,7 @@ PAIRS = (
     Pair("sync", "change", "subscribe", "move"),
     Pair("sync", "change", "replicate", "rename"),
     Pair("sync", "change_before_boundary", "tick", "pass_boundary"),
+    Pair("sync", "change_before_boundary", "sync", "change"),
     Pair("sync", "change", "exclude", "exclude"),
     Pair("sync", "change", "configure", "translate"),
     Pair("sync", "change", "configure", "disable"),
@@ -183,6 +194,7 @@ PAIRS = (
     Pair("publish", "change", "sync", "change_back"),
     Pair("publish", "change", "sync", "change_again"),
     Pair("publish", "change", "replicate", "leave"),
+    Pair("publish", "change", "replicate", "rename_another"),
     Pair("publish", "change", "configure", "disable"),
     Pair("notification", "change", "sync", "read"),
     Pair("notification", "change", "sync", "change_again"),
@@ -227,7 +239,7 @@ async def _cross(pair: Pair, call: int, ending: Ending, number: int) -> Verdict:
     start = BEGINNINGS[0]
     world = World(lambda clock: Chaos(0, {}, clock), start, MemoryTables())
     host = world.host
-    stage = Stage(world)
+    stage = Stage(world, SOON if "boundary" in f"{pair}" else LATE)
     async with world.running():
         await world.sleep_until(start + SETTLED)
         host.timers_stopped = True
@@ -251,6 +263,9 @@ async def _cross(pair: Pair, call: int, ending: Ending, number: int) -> Verdict:
         await asyncio.sleep(soon.total_seconds())
         now = world.clock()
         verdict = Verdict(number, [f"{now:%d %H:%M:%S} {text}" for text in world.oracle.faults(now)])
+        verdict.problems += [
+            f"Carl was given {t.activity, t.note}" for t in world.pbx.taken if t.guid == CARL
+        ]
         conclude(world, verdict)
         verdict.number = gate.calls
         return verdict

@@ -85,6 +85,7 @@ class Host:
         self._functions: dict[str, tuple[str, Run]] = {}
         self._timers: list[Timer] = []
         self._notification: Run | None = None
+        self._names: set[str] = set()
         for registered in _registered():
             self._register(registered)
         queues.on_send = self._sent
@@ -92,6 +93,7 @@ class Host:
 
     def _register(self, registered: Any) -> None:
         name, run = registered.get_function_name(), registered.get_user_function()
+        self._names.add(name)
         trigger = registered.get_trigger().get_dict_repr()
         if trigger["type"] == "queueTrigger":
             self._functions[trigger["queueName"]] = (name, run)
@@ -183,7 +185,8 @@ class Host:
                     raise
                 return Killed(repr(end))
             except Exception as error:
-                self.errors[f"{name}: {type(error).__name__}"] += 1
+                told = ": administrator" if name not in self._names else ""
+                self.errors[f"{name}: {type(error).__name__}{told}"] += 1
                 self.chaos.say(f"{name} failed: {error!r}")
                 return error
             finally:

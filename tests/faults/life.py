@@ -41,6 +41,7 @@ class Life:
         self.random = world.chaos.life
         self._count = 0
         self._gone: list[User] = []
+        self._disabled = False
 
     def populate(self, users: int) -> None:
         """The mailboxes and users that are there from the beginning."""
@@ -53,8 +54,8 @@ class Life:
         """Something every minute or two."""
         while self.world.clock() < until:
             await asyncio.sleep(self.random.expovariate(1 / 80))
-            kinds = (self._change_calendar, self._change_user)
-            self.random.choices(kinds, (5, 1))[0]()
+            kinds = (self._change_calendar, self._change_user, self._administer)
+            self.random.choices(kinds, (30, 6, 2))[0]()
 
     # ---- calendars
 
@@ -142,6 +143,31 @@ class Life:
         else:
             pbx.put(replace(user, sip=f"{user.sip}x"))
             self.world.chaos.say(f"{user.guid[:4]} is {user.sip}x now")
+
+    # ---- what administrators do
+
+    def _administer(self) -> None:
+        """Settings change, also back; users are excluded and let in; everybody is read."""
+        world = self.world
+        if not world.host.processes:
+            return
+        action = self.random.random()
+        if action < 0.3:
+            world.save("presence", language=self.random.choice(("en", "de", "fr")))
+        elif action < 0.45:
+            world.save("presence", show_subject=self.random.random() < 0.5)
+        elif action < 0.6:
+            detection = self.random.choice(("push", "poll"))
+            world.save("exchange", detection=detection, poll_minutes=5)
+        elif action < 0.7:
+            self._disabled = not self._disabled
+            world.save("exchange", sync_type="disabled" if self._disabled else "on-premises")
+        elif action < 0.9:
+            present = [guid for guid in sorted(world.pbx.rows) if world.pbx.user(guid) is not None]
+            if present:
+                world.exclude(self.random.choice(present), self.random.random() < 0.4)
+        else:
+            world.host.act("read everybody", lambda services: services.actions().read_everybody())
 
 
 class Weather:

@@ -56,14 +56,14 @@ MUTATIONS = (
         "        outcomes = await session.set_presences(",
         "        await self.presences.acknowledge(page, self.clock())\n"
         "        outcomes = await session.set_presences(",
-        "publish (change) x sync (change_again)",
+        "publish (change) x replicate (rename_another)",
     ),
     Mutation(
         "the due hint is forgotten after a reading",
         "shared/sync/presenting.py",
         "        if due_at is not None and due_at != agenda.due_at:",
         "        if False:",
-        "tick (pass_boundary) x sync (change)",
+        "sync (change_before_boundary) x tick (pass_boundary)",
     ),
     Mutation(
         "the due hint is forgotten after a tick",
@@ -120,7 +120,7 @@ MUTATIONS = (
         "shared/state/agendas.py",
         "        if agenda.etag:\n            etag = await self._table.replace(entity, agenda.etag)",
         "        if agenda.etag:\n            await self._table.put(entity)\n            etag = agenda.etag",
-        "sync (change) x sync (change_again)",
+        "sync (change_before_boundary) x sync (change)",
     ),
     Mutation(
         "an earlier presence wins over a later one",

@@ -1,6 +1,6 @@
 """What is right: from the calendars and the PBX's users alone, without a look at what the service stored.
 
-`compose` is the only thing it shares with the service.
+`compose` and `redact` are all that it shares with the service.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.model import Appointment, User
-from shared.presence import PresenceRules, compose
+from shared.presence import PresenceRules, compose, redact
 from tests.faults.exchange import Exchange, Reading, Version
 from tests.faults.pbx import DOMAIN, STAFF, Pbx, Row, Taken
 
@@ -106,12 +106,15 @@ class Oracle:
     def is_true(self, taken: Taken) -> bool:
         """Whether this presence was right at some moment before the PBX took it."""
         presence = (taken.activity, taken.note)
-        regimes = [regime for regime in self.regimes if regime.since <= taken.at]
+        regimes = [regime.rules for regime in self.regimes if regime.since <= taken.at]
+        # Until it is read again, a calendar that was stored without its subjects shows without them.
+        bare = [rules for rules in regimes if rules is not None and not rules.show_subject]
         states = [state for state in reversed(self._states(taken.guid)) if state.since <= taken.at]
         return any(
-            presence in self._ever(regime.rules, state, taken.at)
-            for regime in reversed(regimes)
+            presence in self._ever(rules, stored, taken.at)
+            for rules in reversed(regimes)
             for state in states
+            for stored in (state, *(_stored(state, bare[-1]) for _ in bare[-1:]))
         )
 
     def _ever(self, rules: PresenceRules | None, state: State, end: datetime) -> Iterator[tuple[str, str]]:
@@ -197,6 +200,13 @@ def _compose(
         within = [appointment for appointment in appointments if appointment.start < end]
         presence = compose(within, now, rules)
         yield presence.activity.on_pbx, presence.note
+
+
+def _stored(state: State, rules: PresenceRules) -> State:
+    """What is stored of a calendar under these rules."""
+    if state.appointments is None:
+        return state
+    return replace(state, appointments=tuple(redact(each, rules) for each in state.appointments))
 
 
 def addresses_of(user: User) -> list[str]:

@@ -108,7 +108,8 @@ def conclude(world: World, verdict: Verdict) -> Verdict:
     verdict.problems += [
         f"{count} times {error}"
         for error, count in world.host.errors.items()
-        if not error.endswith(("ServiceRequestError", "ServiceResponseError"))
+        # What an administrator does in vain they are told.
+        if not error.endswith(("ServiceRequestError", "ServiceResponseError", ": administrator"))
     ]
     verdict.presences = len(world.pbx.taken)
     verdict.faults, verdict.calls, verdict.kills = world.chaos.counts, world.chaos.calls, world.chaos.kills
