@@ -255,7 +255,7 @@ class Storage:
     async def create(self) -> None:
         """Create the tables and queues that are missing."""
         await asyncio.gather(
-            *(self._tables.create_table_if_not_exists(name) for name in TABLES),
+            *(self._tables.create_table_if_not_exists(name, retry_on_methods=_REPEATED) for name in TABLES),
             *(self._create_queue(name) for name in QUEUES),
         )
 

@@ -140,7 +140,7 @@ async def test_nothing_can_be_read_in_the_table(storage: Storage, table: TokenSt
 
 
 async def test_a_long_cache_takes_several_properties(table: TokenStore) -> None:
-    long = SignIn("calendar@example.com", NOW, NOW, None, "x" * 400_000)
+    long = SignIn("calendar@example.com", NOW, NOW, None, "x" * 300_000)
     await table.put(long)
     await table.put(SIGN_IN)
     held = await table.load()

@@ -1,16 +1,20 @@
 """Tables with ETags, transactions within their limits, and where the account is found."""
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from azure.data.tables import TableTransactionError
 
 from shared.environment import Environment
 from shared.errors import StateConflict
 from shared.state.storage import (
     QUEUES,
+    TABLES,
     TRANSACTION_LIMIT,
     Operation,
     Storage,
@@ -19,6 +23,7 @@ from shared.state.storage import (
     read_instant,
     write_instant,
 )
+from tests.storage import environment_of
 
 pytestmark = pytest.mark.integration
 
@@ -145,6 +150,30 @@ async def test_tables_and_queues_are_created_once(storage: Storage) -> None:
     await storage.create()
     for queue in QUEUES:
         assert await storage.waiting(queue) == 0
+
+
+async def test_what_is_created_is_created_although_connections_are_lost() -> None:
+    tables: Counter[str] = Counter()
+
+    async def create_table(request: web.Request) -> web.Response:
+        name = (await request.json())["TableName"]
+        tables[name] += 1
+        if tables[name] == 1 and request.transport:
+            request.transport.close()
+        return web.Response(status=204)
+
+    async def create_queue(_: web.Request) -> web.Response:
+        return web.Response(status=201)
+
+    application = web.Application()
+    application.router.add_post("/account/Tables", create_table)
+    application.router.add_put("/account/{queue}", create_queue)
+    async with TestServer(application) as server:
+        address = f"http://127.0.0.1:{server.port}/account"
+        account = f"AccountName=account;AccountKey=a2V5;TableEndpoint={address};QueueEndpoint={address}"
+        async with Storage.open(environment_of(account)) as storage:
+            await storage.create()
+    assert tables == dict.fromkeys(TABLES, 2)
 
 
 async def test_without_a_connection_string_the_identity_signs_in() -> None:
