@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from shared.errors import InvalidSettings, SettingsError
-from shared.settings import ExchangeSettings, Section, SyncType, parse_section, secret_fields
+from shared.errors import InvalidSettings, SettingsError, StateConflict
+from shared.settings import ExchangeSettings, PbxSettings, Section, SyncType, parse_section, secret_fields
 from shared.sync.changes import Effect
 from shared.sync.interfaces import Clock
 
@@ -63,11 +64,15 @@ class Configurator:
     async def complete(self, name: str, values: Mapping[str, Any]) -> Section:
         """The section as `save` would store it, with the secrets that stay as they are; nothing is stored.
 
+        A secret stays for the server it was entered for only.
+
         Raises:
             InvalidSettings: with every fault.
         """
         former = await self.store.load_section(name)
-        return parse_section(name, _complete(name, values, former.section))
+        section = parse_section(name, _complete(name, values, former.section))
+        _check_destination(name, values, former, section)
+        return section
 
     async def save(self, name: str, values: Mapping[str, Any], etag: str, actor: str) -> Stored:
         """Save the section ``name`` (``pbx``, ``exchange``, ``presence``) in place of the one with ``etag``.
@@ -84,9 +89,12 @@ class Configurator:
             StateConflict: somebody else saved the section meanwhile.
         """
         former = await self.store.load_section(name)
+        if etag != former.etag:
+            raise StateConflict("The section was saved meanwhile.")
         try:
             section = parse_section(name, _complete(name, values, former.section))
             _check_sync_type(former.section, section)
+            _check_destination(name, values, former, section)
             kept = [secret for secret in former.lost if values.get(secret, "") == ""]
             await self.store.save(name, section, etag, actor, self.clock(), kept)
         except SettingsError as error:
@@ -119,3 +127,36 @@ def _check_sync_type(former: Section, section: Section) -> None:
             f"can't be changed from {former.sync_type} to {section.sync_type} directly",
             "Save disabled first, which clears all presences and ends all subscriptions.",
         )
+
+
+def _check_destination(name: str, values: Mapping[str, Any], former: Stored, section: Section) -> None:
+    """Refuse to send a secret that is kept to a server it was not entered for.
+
+    Raises:
+        InvalidSettings: with every secret that has to be entered again.
+    """
+    faults = [
+        SettingsError(
+            f"{name}.{secret}",
+            "has to be entered again, because it would go to another server than it was entered for",
+            "Enter it, or leave the address as it was.",
+        )
+        for secret in secret_fields(name)
+        if values.get(secret, "") == ""
+        and (getattr(former.section, secret) or secret in former.lost)
+        and _find_destination(section, secret) not in ("", _find_destination(former.section, secret))
+    ]
+    if faults:
+        raise InvalidSettings(faults)
+
+
+def _find_destination(section: Section, secret: str) -> str:
+    """The server that gets to see the secret, or tokens for it; where it is searched for, the domain."""
+    if isinstance(section, PbxSettings):
+        return urlsplit(section.url).netloc.lower()
+    if not isinstance(section, ExchangeSettings):
+        return ""
+    if section.url:
+        return urlsplit(section.ews_url).netloc.lower()
+    searched = secret == "password"  # noqa: S105 - the field's name
+    return section.user.rpartition("@")[2].lower() if searched else section.cloud

@@ -164,7 +164,11 @@ async def test_two_administrators_do_not_overwrite_each_other(browser: httpx.Asy
     assert "local administrator saved this part meanwhile" in refused.text
     assert 'value="other.example.com"' in refused.text
     assert (await browser.get(f"{API}/configuration/pbx")).json()["values"]["name"] == "master"
-    again = await browser.post("/configuration/pbx", data=form | {"version": hidden(refused.text, "version")})
+    form["version"] = hidden(refused.text, "version")
+    elsewhere = await browser.post("/configuration/pbx", data=form)
+    assert elsewhere.status_code == 422
+    assert 'id="password-error"' in elsewhere.text
+    again = await browser.post("/configuration/pbx", data=form | {"password": "another"})
     assert again.status_code == 303
 
 

@@ -9,7 +9,14 @@ import pytest
 from pydantic import SecretStr
 
 from shared.errors import InvalidSettings, SettingsError, StateConflict
-from shared.settings import ExchangeSettings, PbxSettings, PresenceSettings, Section, secret_fields
+from shared.settings import (
+    ExchangeSettings,
+    PbxSettings,
+    PresenceSettings,
+    Section,
+    parse_section,
+    secret_fields,
+)
 from shared.sync.changes import Effect
 from shared.sync.configuring import Configurator, Stored
 
@@ -99,6 +106,63 @@ async def test_another_field_that_is_absent_gets_its_default() -> None:
     assert store.stored.section == ExchangeSettings(
         password=FORMER.password, client_secret=FORMER.client_secret
     )
+
+
+PBX = {"address": "pbx.example.com", "name": "master"}
+MAIL = ON_PREMISES | {"url": "mail.example.com"}
+BOTH = ["exchange.password", "exchange.client_secret"]
+
+
+@pytest.mark.parametrize(
+    ("name", "former", "given", "faults"),
+    [
+        ("pbx", PBX, PBX | {"name": "other", "domain": "example.com"}, []),
+        ("pbx", PBX, PBX | {"address": "WSS://PBX.example.com/PBX0/APPS/websocket"}, []),
+        ("pbx", PBX, PBX | {"address": "pbx.example.org"}, ["pbx.password"]),
+        ("pbx", PBX, PBX | {"address": "pbx.example.com:8443"}, ["pbx.password"]),
+        ("pbx", {}, PBX, ["pbx.password"]),
+        ("pbx", PBX, {}, []),
+        ("exchange", MAIL, MAIL | {"user": "other@example.com"}, []),
+        ("exchange", MAIL, MAIL | {"url": "https://mail.example.com/EWS/Other.asmx"}, []),
+        ("exchange", MAIL, MAIL | {"sync_type": "disabled"}, []),
+        (
+            "exchange",
+            MAIL,
+            MAIL | {"url": "mail.example.org"},
+            ["exchange.password", "exchange.client_secret"],
+        ),
+        ("exchange", MAIL, ON_PREMISES, ["exchange.password", "exchange.client_secret"]),
+        ("exchange", ON_PREMISES, ON_PREMISES | {"user": "calendar@example.org"}, ["exchange.password"]),
+        ("exchange", ON_PREMISES, ON_PREMISES | {"cloud": "china"}, ["exchange.client_secret"]),
+    ],
+)
+async def test_a_secret_stays_for_the_server_only_that_it_was_entered_for(
+    name: str, former: dict[str, Any], given: dict[str, Any], faults: list[str]
+) -> None:
+    secrets = {secret: "former" for secret in secret_fields(name) if "certificate" not in secret}
+    configurator, store, _ = office(parse_section(name, former | secrets))
+    for attempt in (configurator.complete(name, given), configurator.save(name, given, "1", "anna")):
+        if not faults:
+            await attempt
+            continue
+        with pytest.raises(InvalidSettings, match="entered again") as refused:
+            await attempt
+        assert [error.field for error in refused.value.errors] == faults
+    assert store.saves == (0 if faults else 1)
+    await configurator.save(name, given | dict.fromkeys(secrets, "new"), store.stored.etag, "anna")
+
+
+async def test_a_secret_that_no_key_decrypts_goes_nowhere_else_when_its_key_is_back() -> None:
+    configurator, store, _ = office(parse_section("pbx", PBX), lost=("password",))
+    with pytest.raises(InvalidSettings, match="entered again"):
+        await configurator.save("pbx", PBX | {"address": "pbx.example.org"}, "1", "anna")
+    assert store.saves == 0
+
+
+async def test_who_is_late_hears_that_first() -> None:
+    configurator, _, _ = office(parse_section("pbx", PBX | {"password": "former"}))
+    with pytest.raises(StateConflict):
+        await configurator.save("pbx", PBX | {"address": "pbx.example.org"}, "0", "anna")
 
 
 @pytest.mark.parametrize(
