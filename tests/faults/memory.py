@@ -38,7 +38,7 @@ class MemoryTables:
         self.etags = (f'W/"memory {number}"' for number in itertools.count(1))
         self.page = page
 
-    async def create_table_if_not_exists(self, table_name: str) -> None:
+    async def create_table_if_not_exists(self, table_name: str, **_transport: object) -> None:
         """Create a table unless it is there."""
         self.tables.setdefault(table_name, {})
 

@@ -17,14 +17,17 @@ from tests.faults.process import Killed, Process
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 5
-"""For each of the two parts, begun runs not counted."""
+"""For each of the three parts, begun runs not counted."""
 
 
-@pytest.mark.parametrize(
-    "part", [["--seeds", "200", "--stride", "0"], ["--seeds", "0", "--stride", "97"]], ids=["seeds", "points"]
-)
-def test_in_the_end_every_presence_is_right_and_none_was_never_true(part: list[str]) -> None:
-    command = [sys.executable, "-m", "tests.faults", "--jobs", "2", "--seconds", str(SECONDS), *part]
+SEEDS, POINTS, CROSSINGS = "--seeds", "--stride", "--crossings"
+
+
+@pytest.mark.parametrize(("part", "effort"), [(SEEDS, 200), (POINTS, 97), (CROSSINGS, 29)])
+def test_in_the_end_every_presence_is_right_and_none_was_never_true(part: str, effort: int) -> None:
+    parts = {SEEDS: 0, POINTS: 0, CROSSINGS: 0} | {part: effort}
+    chosen = [text for name, value in parts.items() for text in (name, str(value))]
+    command = [sys.executable, "-m", "tests.faults", "--jobs", "2", "--seconds", str(SECONDS), *chosen]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

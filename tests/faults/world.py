@@ -164,9 +164,9 @@ class TablesPort:
         """One table."""
         return _port(self._world, self._process, self._world.tables.get_table_client(name), name)
 
-    async def create_table_if_not_exists(self, name: str) -> None:
+    async def create_table_if_not_exists(self, name: str, **transport: object) -> None:
         """Create a table."""
-        await self._world.tables.create_table_if_not_exists(name)
+        await self._world.tables.create_table_if_not_exists(name, **transport)
 
     async def close(self) -> None:
         """The service is everybody's."""
