@@ -21,6 +21,7 @@ from functions.admin import headers as safety
 from functions.admin.assets import PREFIX
 from functions.admin.bearer import BearerTokens, KeysUnavailable, RoleMissing, TokenRefused
 from functions.admin.problems import API, Problem, answer
+from functions.admin.rendering import Renderer
 from functions.admin.session import LOCAL, Administrator, Session, Sessions
 from functions.services import Services
 from shared.state.audit import Action
@@ -102,7 +103,7 @@ class Gate:
             )
         who = await self._who(request)
         if who is None:
-            return self._unknown(request)
+            return await self._unknown(request)
         request.state.administrator = who
         if request.method not in _SAFE and who.session:
             self._check_origin(request)
@@ -131,17 +132,26 @@ class Gate:
         except KeysUnavailable as error:
             raise Problem(503, str(error)) from error
 
-    def _unknown(self, request: Request) -> Response:
-        """To the sign-in, and from there back to the page that was asked for."""
+    async def _unknown(self, request: Request) -> Response:
+        """To the sign-in, and from there back to the page that was asked for, or that holds the form."""
         if request.url.path.startswith(API):
             raise Problem(401, headers={"WWW-Authenticate": "Bearer"})
         if "hx-request" in request.headers:
             here = urlsplit(request.headers.get("hx-current-url", ""))
             back = sign_in_path(here.path + (f"?{here.query}" if here.query else ""))
             return Response(status_code=401, headers={"HX-Redirect": back})
-        back = request.url.path if request.method in _SAFE else "/"
-        query = request.url.query if request.method in _SAFE else ""
-        return RedirectResponse(sign_in_path(back + (f"?{query}" if query else "")), 303)
+        if request.method in _SAFE:
+            query = request.url.query
+            return RedirectResponse(sign_in_path(request.url.path + (f"?{query}" if query else "")), 303)
+        if request.url.path == "/sign-out":
+            return RedirectResponse("/signed-out", 303)
+        # Browsers let no form of ours lead to another site, not even by a redirection.
+        sender = urlsplit(request.headers.get("referer", ""))
+        ours = sender.netloc in (self._public.netloc, request.headers.get("host", ""))
+        renderer: Renderer = self.application.state.renderer
+        return await renderer.page(
+            request, "session_over.html", status=401, sign_in=sign_in_path(sender.path if ours else "/")
+        )
 
     def _check_origin(self, request: Request) -> None:
         origin = request.headers.get("origin")

@@ -68,10 +68,18 @@ async def test_nobody_gets_anything_without_signing_in(running: Running) -> None
                 if path.startswith("/api/"):
                     assert answer.status_code == 401, case
                     assert answer.headers["www-authenticate"] == "Bearer", case
-                else:
+                elif method in ("GET", "HEAD", "OPTIONS"):
                     assert answer.status_code == 303, case
                     assert answer.headers["location"].startswith("/sign-in"), case
                     assert answer.content == b"", case
+                elif path == "/sign-out":
+                    assert (answer.status_code, answer.headers["location"]) == (303, "/signed-out"), case
+                    assert answer.content == b"", case
+                else:
+                    assert answer.status_code == 401, case
+                    assert "Your session is over" in answer.text, case
+                    assert "<nav" not in answer.text, case
+                    assert "csrf" not in answer.text, case
 
 
 async def test_what_is_another_function_s_is_answered_with_nothing(running: Running) -> None:

@@ -206,6 +206,25 @@ async def test_a_request_behind_the_scenes_sends_the_whole_page_to_the_sign_in(r
     assert answer.headers["hx-redirect"] == "/sign-in?next=/actions%3Fafter%3D1"
 
 
+@pytest.mark.parametrize(
+    ("sender", "back"),
+    [
+        ("{url}/configuration/pbx?saved=true", "/sign-in?next=/configuration/pbx"),
+        ("https://evil.example/configuration/pbx", "/sign-in"),
+        ("{url}//evil.example", "/sign-in"),
+        ("", "/sign-in"),
+    ],
+)
+async def test_a_form_that_comes_too_late_is_told_so_and_led_back(
+    running: Running, sender: str, back: str
+) -> None:
+    async with running.browser() as browser:
+        answer = await browser.post("/configuration/pbx", headers={"Referer": sender.format(url=running.url)})
+    assert answer.status_code == 401
+    assert "Your session is over" in answer.text
+    assert f'href="{back}"' in answer.text
+
+
 async def csrf_of(browser: httpx.AsyncClient) -> str:
     return str((await browser.get(f"{API}/me")).json()["csrf_token"])
 
