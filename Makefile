@@ -4,6 +4,10 @@
 # A node that came as a Python package stands in .venv/bin.
 PYTHON = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
 BENCHES = $(basename $(notdir $(filter-out %/__init__.py,$(wildcard tests/bench/*.py))))
+# Else every process that a test starts would compile all its modules again.
+export PYTHONDONTWRITEBYTECODE =
+# Whole files, in their order: the long ones stand before the unit tests, which fill what is left at the end.
+SPREAD = -n 3 --dist loadfile --no-loadscope-reorder --hypothesis-profile=steady
 COVERAGE = --cov --cov-branch --cov-report=term --cov-fail-under=95
 
 help: ## show this list
@@ -19,7 +23,7 @@ calendar: setup ## change a calendar while it runs (ARGS=...)
 	@$(PYTHON) -m dev.calendar $(ARGS)
 
 test: setup ## all tests, with the branch coverage of shared/; with ARGS=... only those
-	$(PYTHON) -m pytest -n 3 --dist loadfile $(or $(ARGS),$(COVERAGE))
+	$(PYTHON) -m pytest $(SPREAD) $(or $(ARGS),$(COVERAGE))
 
 faults: setup ## the proof by faults in its long form (ARGS=... of python -m tests.faults)
 	$(PYTHON) -m tests.faults $(ARGS)

@@ -6,4 +6,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
+# ``make test`` tries the same examples in every run; without it pytest tries more, and other ones each time.
+settings.register_profile("steady", settings.get_profile("busy"), max_examples=40, derandomize=True)
+
 pytest_plugins = ["tests.azurite", "tests.storage"]
