@@ -15,7 +15,7 @@ import logging
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ from websockets.asyncio.client import connect
 import shared.sync.presenting
 from dev.azurite import Azurite
 from shared.environment import Environment
-from shared.pbx.session import WINDOW, PbxLink, PbxSession, open_session
+from shared.pbx.session import WINDOW, Assignment, Outcome, PbxLink, PbxSession, open_session
 from shared.state.agendas import AgendaStore
 from shared.state.due import DueIndex
 from shared.state.health import Health
@@ -49,13 +49,14 @@ from tests.bench.parts.requests import Requests
 from tests.bench.parts.shares import Shares
 
 SIZE = 10_000
+TURNS = 3
 RATIO = 1.5
 GROWTH = 2.2
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds: in total, by activity, and of the bare clients."""
+    """Seconds: in total, by activity, of the PBX part once more and by itself, and of the bare clients."""
 
     users: int
     told: int
@@ -63,6 +64,7 @@ class Result:
     total: float
     shares: dict[str, float]
     calls: dict[str, int]
+    again: float
     bare: float
     tables: float
 
@@ -98,6 +100,7 @@ async def measure(count: int, shares: Shares) -> Result:
             ticker = Ticker(users, DueIndex(storage), presenter, health, queues, clock)
 
             sent: list[str] = []
+            pages: list[Sequence[Assignment]] = []
 
             @asynccontextmanager
             async def session() -> AsyncIterator[PbxSession]:
@@ -109,6 +112,13 @@ async def measure(count: int, shares: Shares) -> Result:
                         await send(message)
 
                     opened._connection.send = keep  # type: ignore[method-assign,assignment]
+                    told = opened.set_presences
+
+                    async def tell_page(page: Sequence[Assignment]) -> list[Outcome]:
+                        pages.append(page)
+                        return await told(page)
+
+                    opened.set_presences = tell_page  # type: ignore[method-assign,assignment]
                     opened.set_presences = shares.awaited("PBX", opened.set_presences)  # type: ignore[method-assign,assignment]
                     yield opened
 
@@ -128,8 +138,20 @@ async def measure(count: int, shares: Shares) -> Result:
             tables = await requests.send_bare()
         if told != count or waits:
             raise SystemExit(f"{told} of {count} presences were acknowledged")
-        bare = await send_bare(link, [text for text in sent if '"SetPresence"' in text])
-    return Result(count, told, ticked, total, measured, calls, bare, tables)
+        messages = [text for text in sent if '"SetPresence"' in text]
+        turns = [(await send_again(link, pages), await send_bare(link, messages)) for _ in range(TURNS)]
+        again, bare = (min(each) for each in zip(*turns, strict=True))
+    return Result(count, told, ticked, total, measured, calls, again, bare, tables)
+
+
+async def send_again(link: PbxLink, pages: Sequence[Sequence[Assignment]]) -> float:
+    """The seconds that the same presences take over this project's session, page by page."""
+    async with open_session(link) as session:
+        began = perf_counter()
+        for page in pages:
+            outcomes = await session.set_presences(page)
+            assert all(outcome.error is None for outcome in outcomes)
+        return perf_counter() - began
 
 
 async def send_bare(link: PbxLink, messages: list[str]) -> float:
@@ -164,8 +186,11 @@ def show(result: Result) -> None:
     for activity, seconds in sorted(result.shares.items(), key=lambda item: -item[1]):
         calls = f"   {result.calls[activity]} times" if activity in result.calls else ""
         print(f"    {activity:13} {seconds:6.2f} s  {seconds / result.total:4.0%}{calls}")
-    ratio = result.shares["PBX"] / result.bare
-    print(f"    PBX part / bare websocket client: {ratio:.2f} (at most {RATIO}; bare {result.bare:.2f} s)")
+    ratio = result.again / result.bare
+    print(
+        f"    PBX part / bare websocket client, in turns, the best of {TURNS}: {ratio:.2f} "
+        f"(at most {RATIO}; {result.again:.2f} s, bare {result.bare:.2f} s)"
+    )
     requests = sum(result.calls[kind] for kind in ("table reads", "table writes"))
     print(
         f"    all / the same requests to the tables by a bare client: {result.total / result.tables:.2f} "
