@@ -15,7 +15,7 @@ from enum import IntEnum
 
 from shared.model import Appointment, User
 from shared.state.queues import Work
-from tests.faults.chaos import Chaos, Gate
+from tests.faults.chaos import Chaos, Fault, Gate
 from tests.faults.life import BEGINNINGS, MINUTE
 from tests.faults.memory import MemoryTables
 from tests.faults.pbx import member
@@ -48,6 +48,9 @@ class Ending(IntEnum):
 
 _SOON = 90 * SECOND
 """After which everything must be right."""
+
+_ALONE = 55 * SECOND
+"""The same before anybody notices that the timers stand still."""
 
 _SOON_WITHOUT = {"notification": 3 * MINUTE, "publish": 3 * MINUTE}
 """The same where the worker was killed: Exchange tries again in half a minute, a lease lasts for two."""
@@ -165,12 +168,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What starts the execution of ``first``, which is held, and what then happens and starts ``second``."""
+    """What starts the execution of ``first``, which is held, and what then happens and starts ``second``.
+
+    ``alone``: what follows must be right without the timers, which notice in a minute what was forgotten.
+    """
 
     first: str
     start: str
     second: str
     meanwhile: str
+    alone: bool = False
 
     def __str__(self) -> str:
         return f"{self.first} ({self.start}) x {self.second} ({self.meanwhile})"
@@ -208,7 +215,7 @@ PAIRS = (
     Pair("configure", "translate", "sync", "change"),
     Pair("configure", "translate", "tick", "pass_boundary"),
     Pair("configure", "disable", "sync", "change"),
-    Pair("configure", "translate", "configure", "translate_again"),
+    Pair("configure", "translate", "configure", "translate_again", alone=True),
 )
 
 _PAIR, _ENDING = 10_000, 1_000
@@ -255,11 +262,16 @@ async def _cross(pair: Pair, call: int, ending: Ending, number: int) -> Verdict:
         if ending is not Ending.AT_ONCE:
             await asyncio.sleep(_AFTERWARDS.total_seconds())
         if ending is Ending.NEVER:
+            world.chaos.note(Fault.KILLED_BEFORE, pair.first)
             gate.kill()
         world.chaos.say("! goes on")
         gate.opened.set()
-        host.timers_stopped = False
-        soon = _SOON if ending is not Ending.NEVER else _SOON_WITHOUT.get(pair.first, _IN_THE_END)
+        host.timers_stopped = pair.alone
+        soon = (
+            (_ALONE if pair.alone else _SOON)
+            if ending is not Ending.NEVER
+            else _SOON_WITHOUT.get(pair.first, _IN_THE_END)
+        )
         await asyncio.sleep(soon.total_seconds())
         now = world.clock()
         verdict = Verdict(number, [f"{now:%d %H:%M:%S} {text}" for text in world.oracle.faults(now)])
