@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ CHECKS = (
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
 
 
-async def test_no_answer_is_undocumented_or_a_fault_of_the_server(running: Running) -> None:
+async def test_no_answer_is_undocumented_or_a_fault_of_the_server(running: Running, tmp_path: Path) -> None:
     asked = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "schemathesis.cli", "run", f"{running.url}{BASE}/openapi.json"),
@@ -32,6 +33,7 @@ async def test_no_answer_is_undocumented_or_a_fault_of_the_server(running: Runni
         *("--checks", ",".join(CHECKS)),
         *("--max-examples", str(EXAMPLES), "--seed", "1", "--no-color"),
         *("--suppress-health-check", "all"),
+        cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"COLUMNS": "160"},
