@@ -89,7 +89,7 @@ async def save(
     delegation = await _delegation(section, calendar)
     try:
         if section is SectionName.PRESENCE and not form.get("show_subject"):
-            raise InvalidSettings([_UNDECIDED])
+            raise InvalidSettings([_UNDECIDED, *_find_faults(section, values)])
         version = decode_etag(form.get("version", ""))
         stored = await calendar.configurator().save(section, values, version, who.name)
     except InvalidSettings as error:
@@ -108,6 +108,14 @@ async def preview(request: Request, pages: Pages, now: Now) -> Response:
     request.state.recorded = True
     form = {name: str(value) for name, value in (await request.form()).items()}
     return await pages.page(request, "preview.html", sample=_try_sample(form, now))
+
+
+def _find_faults(section: str, values: Mapping[str, Any]) -> Sequence[SettingsError]:
+    try:
+        parse_section(section, values)
+    except InvalidSettings as error:
+        return error.errors
+    return ()
 
 
 async def _form(

@@ -2,7 +2,7 @@
 "use strict";
 
 /* Leaving a form with changes is asked about. */
-const changed = new Set();
+const changed = new Set(document.querySelectorAll("form[data-guard=unsaved]"));
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-guard]");
   if (form) changed.add(form);
