@@ -52,11 +52,11 @@ _SOON = 90 * SECOND
 _ALONE = 55 * SECOND
 """The same before anybody notices that the timers stand still."""
 
-_SOON_WITHOUT = {"notification": 3 * MINUTE, "publish": 3 * MINUTE}
-"""The same where the worker was killed: Exchange tries again in half a minute, a lease lasts for two."""
+_SOON_WITHOUT = 3 * MINUTE
+"""The same where the worker was killed and somebody else sees to it: see `_find_limit`."""
 
 _IN_THE_END = 16 * MINUTE
-"""The same for the others: the message of a worker that was killed comes again after ten minutes."""
+"""The same where nobody does: the message of a worker that was killed comes again after ten minutes."""
 
 
 class Stage:
@@ -267,12 +267,7 @@ async def _cross(pair: Pair, call: int, ending: Ending, number: int) -> Verdict:
         world.chaos.say("! goes on")
         gate.opened.set()
         host.timers_stopped = pair.alone
-        soon = (
-            (_ALONE if pair.alone else _SOON)
-            if ending is not Ending.NEVER
-            else _SOON_WITHOUT.get(pair.first, _IN_THE_END)
-        )
-        await asyncio.sleep(soon.total_seconds())
+        await asyncio.sleep(_find_limit(pair, ending).total_seconds())
         now = world.clock()
         verdict = Verdict(number, [f"{now:%d %H:%M:%S} {text}" for text in world.oracle.faults(now)])
         verdict.problems += [
@@ -281,6 +276,16 @@ async def _cross(pair: Pair, call: int, ending: Ending, number: int) -> Verdict:
         conclude(world, verdict)
         verdict.number = gate.calls
         return verdict
+
+
+def _find_limit(pair: Pair, ending: Ending) -> timedelta:
+    """After which everything must be right."""
+    if ending is not Ending.NEVER:
+        return _ALONE if pair.alone else _SOON
+    # Exchange tries a notification again in half a minute. A publisher's lease lasts for two, and then the
+    # presence that the other one wants is told, and all that waits with it.
+    soon = pair.first == "notification" or (pair.first, pair.second) == ("publish", "sync")
+    return _SOON_WITHOUT if soon else _IN_THE_END
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -220,29 +220,23 @@ def run_mutations(word: str = "") -> int:
 
 
 def _is_found(mutation: Mutation, copy: Path) -> bool:
+    """Search in the broken copy; what fails there must not fail here."""
     began = time.monotonic()
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.faults",
-            "--failures",
-            "1",
-            "--seconds",
-            str(SECONDS),
-            *mutation.search,
-        ],
-        cwd=copy,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _run(copy, "--failures=1", f"--seconds={SECONDS}", *mutation.search)
     lines = done.stdout.splitlines()
-    replay = next((line.partition("=")[2] for line in lines if line.startswith("replay it")), "")
+    replay = next((line.split("'")[1] for line in lines if line.startswith("replay it")), "")
     if done.returncode != 1 or not replay:
         print(f"NOT FOUND: {mutation.name}", done.stderr[-2000:], flush=True)
+        return False
+    if _run(ROOT, *replay.split()).returncode:
+        print(f"NOT FOUND: {mutation.name}: {replay} fails without it, too", flush=True)
         return False
     problem = next((line for line in lines[::-1] if "shows" in line or "never" in line), "")
     seconds = time.monotonic() - began
     print(f"found in {seconds:.0f} s: {mutation.name}: {replay} {mutation.pair} {problem[:110]}", flush=True)
     return True
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.faults", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
