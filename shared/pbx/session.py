@@ -77,6 +77,8 @@ class PbxSession:
         self._sources = (f"r{number}" for number in itertools.count(1))
         self._waiting: dict[str, asyncio.Future[Answer | None]] = {}
         self._pushed: list[TableRow] = []
+        self._presence_answers: list[Answer] = []
+        self._presences_heard = asyncio.Event()
         self._presence_answered = False
         self._presence_unanswered = False
         self._end = ""
@@ -162,17 +164,35 @@ class PbxSession:
         others; when the connection is lost, all that had no answer fail with PbxUnavailable. Where nobody
         at all is answered for, the session ends with the second of them: the API is not granted.
         """
-        window = asyncio.Semaphore(WINDOW)
+        assignments = list(assignments)
+        outcomes: dict[int, Outcome] = {}
+        under_way: dict[str, tuple[int, float]] = {}
+        clock = asyncio.get_running_loop().time
 
-        async def set_one(assignment: Assignment) -> Outcome:
-            async with window:
-                try:
-                    await self._set_presence(assignment)
-                except PbxError as error:
-                    return Outcome(assignment, error)
-                return Outcome(assignment, None)
+        def settle(src: str, answer: Answer | None) -> None:
+            if src in under_way:
+                number, _ = under_way.pop(src)
+                outcomes[number] = Outcome(assignments[number], self._judge(answer))
 
-        return await asyncio.gather(*(set_one(assignment) for assignment in assignments))
+        begun = 0
+        while len(outcomes) < len(assignments) and not self._end:
+            while begun < len(assignments) and len(under_way) < WINDOW and not self._end:
+                src = next(self._sources)
+                under_way[src] = begun, clock() + self._patience
+                await self._send_presence(src, assignments[begun])
+                begun += 1
+            # The oldest is the first to be given up, and not while others are being answered for.
+            oldest, (_, deadline) = next(iter(under_way.items()))
+            await self._hear_of_presences(deadline)
+            if not self._presence_answers and deadline <= clock():
+                settle(oldest, None)
+            for answer in self._presence_answers:
+                settle(answer.src, answer)
+            self._presence_answers.clear()
+        return [
+            outcomes.get(number) or Outcome(assignment, PbxUnavailable(self._end))
+            for number, assignment in enumerate(assignments)
+        ]
 
     async def answer_for_nobody(self) -> str | None:
         """What the PBX answers when the presence of somebody who doesn't exist is to be set.
@@ -186,29 +206,48 @@ class PbxSession:
         answer = await self._ask(src, protocol.presence_request(src, "calendar-check", "0" * 32, "", ""))
         return None if answer is None else answer.error or ""
 
-    async def _set_presence(self, assignment: Assignment) -> None:
-        src = next(self._sources)
+    async def _send_presence(self, src: str, assignment: Assignment) -> None:
         request = protocol.presence_request(
             src, assignment.sip, assignment.guid, assignment.activity, assignment.note
         )
-        answer = await self._ask(src, request)
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._connection.send(request)
+        except WebSocketException:
+            self._finish(_CLOSED)
+        except TimeoutError:
+            # The PBX has stopped reading.
+            self._finish(str(self._silence()))
+
+    async def _hear_of_presences(self, deadline: float) -> None:
+        """Wait until presences are answered for, or the session ends, or it is ``deadline``."""
+        self._presences_heard.clear()
+        if self._presence_answers or self._end:
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._presences_heard.wait()
+        except TimeoutError:
+            return
+
+    def _judge(self, answer: Answer | None) -> PbxError | None:
+        """What an answer to SetPresence, or its absence, means; None where the presence is set."""
         if answer is None:
             if self._presence_unanswered and not self._presence_answered:
                 refusal = _not_granted("PbxApi", None)
                 self._finish(str(refusal))
-                raise refusal
+                return refusal
             self._presence_unanswered = True
-            raise PresenceRefused(
+            return PresenceRefused(
                 None,
                 "The PBX did not answer when the presence was set. If nobody gets a presence, "
                 "tick PbxApi at the App object on the PBX.",
             )
         self._presence_answered = True
-        if answer.error:
-            code = answer.body.get("error")
-            raise PresenceRefused(
-                code if isinstance(code, int) else None, f"The PBX answered {answer.error}."
-            )
+        if not answer.error:
+            return None
+        code = answer.body.get("error")
+        return PresenceRefused(code if isinstance(code, int) else None, f"The PBX answered {answer.error}.")
 
     async def _ask(self, key: str, request: str) -> Answer | None:
         """Send a request and wait for the answer that ``key`` (its ``src``, or its type) names.
@@ -253,6 +292,7 @@ class PbxSession:
 
     def _finish(self, reason: str) -> None:
         self._end = self._end or reason
+        self._presences_heard.set()
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_result(None)
@@ -270,7 +310,10 @@ class PbxSession:
         else:
             return
         waiting = self._waiting.get(key)
-        if waiting is not None and not waiting.done():
+        if waiting is None:
+            self._presence_answers.append(answer)
+            self._presences_heard.set()
+        elif not waiting.done():
             waiting.set_result(answer)
 
 
