@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from shared.model import Appointment, User
 from shared.presence import PresenceRules, compose, redact
@@ -80,12 +81,23 @@ class Oracle:
     def faults(self, now: datetime) -> Iterator[str]:
         """Every user whose presence on the PBX is not the one that their calendar calls for."""
         for guid in sorted(self.pbx.rows):
-            if self.pbx.user(guid) is None:
+            if self.pbx.user(guid) is None or self._came_while_disabled(guid):
                 continue
             shown = self.pbx.shown.get(guid, NOTHING)
             wanted = self.wanted(guid, now)
             if shown not in wanted:
                 yield f"{guid[:4]} shows {shown}, called for is {' or '.join(map(str, wanted))}"
+
+    def _came_while_disabled(self, guid: str) -> bool:
+        """Whether the service is disabled since before this user came: it does not look who comes then."""
+        if self.regimes[-1].rules is not None:
+            return False
+        rows = self.pbx.rows[guid]
+        came = max(
+            (row.since for before, row in pairwise(rows) if before.user is None), default=rows[0].since
+        )
+        disabled = max(regime.since for regime in self.regimes if regime.rules is not None)
+        return came >= min(regime.since for regime in self.regimes if regime.since > disabled)
 
     def wanted(self, guid: str, now: datetime) -> list[tuple[str, str]]:
         """The presences that are right for a user now: several where the last reading decides."""
