@@ -79,6 +79,8 @@ class Subscriber[R: Reading]:
                 return
             await self.users.begin_subscribing(guid, mailbox, now)
             identity = await self.source.subscribe(mailbox, self.callbacks.address_of(guid))
+            # Where the run is killed before it asks for the reading, this mark has the upkeep do it.
+            await self.users.set_read_requested(guid, self.clock())
             await self.users.set_subscription(guid, Subscription(identity, now, now))
             subscriptions += 1
 

@@ -212,6 +212,7 @@ PAIRS = (
     Pair("replicate", "move", "sync", "change"),
     Pair("subscribe", "move", "replicate", "leave"),
     Pair("subscribe", "move", "sync", "read"),
+    Pair("subscribe", "move", "replicate", "rename_another"),
     Pair("configure", "translate", "sync", "change"),
     Pair("configure", "translate", "tick", "pass_boundary"),
     Pair("configure", "disable", "sync", "change"),

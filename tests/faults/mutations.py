@@ -51,6 +51,13 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "whoever subscribes leaves no mark that a reading has to follow",
+        "shared/sync/subscribing.py",
+        "            await self.users.set_read_requested(guid, self.clock())\n",
+        "",
+        "subscribe (move) x replicate (rename_another)",
+    ),
+    Mutation(
         "presences are acknowledged before they are sent",
         "shared/sync/publishing.py",
         "        outcomes = await session.set_presences(",

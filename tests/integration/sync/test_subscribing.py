@@ -36,6 +36,30 @@ async def test_a_new_user_is_found_subscribed_and_then_read(world: World) -> Non
     assert world.queues.take() == [Order("sync", (ANNA,), "test")]
 
 
+async def test_a_reading_that_was_not_asked_for_any_more_is_asked_for_by_the_upkeep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message comes again, but finds a subscription that lives."""
+
+    class KilledError(Exception):
+        pass
+
+    async def kill(*_: object) -> None:
+        raise KilledError
+
+    await add_anna(world)
+    world.exchange.calendars["anna@example.com"] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(type(world.queues), "read", kill)
+        with pytest.raises(KilledError):
+            await subscribe(world)
+    world.now += 10 * MINUTE
+    await subscribe(world)
+    assert world.queues.take() == []
+    await world.upkeep.run()
+    assert world.queues.users_of("sync") == [ANNA]
+
+
 async def test_the_first_candidate_that_exchange_knows_wins(world: World) -> None:
     await add_anna(world, "unknown@example.com", "alias@example.com", "other@example.com")
     world.exchange.aliases["alias@example.com"] = "anna.weiss@example.com"
