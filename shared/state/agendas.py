@@ -86,10 +86,7 @@ def _read_agenda(entity: TableEntity) -> Agenda:
 
 def _write(appointments: list[Appointment]) -> str:
     return json.dumps(
-        [
-            {name: _plain(getattr(appointment, name)) for name in _FIELDS}
-            for appointment in appointments
-        ],
+        [{name: _plain(getattr(appointment, name)) for name in _FIELDS} for appointment in appointments],
         separators=(",", ":"),
     )
 
