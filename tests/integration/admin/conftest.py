@@ -50,7 +50,7 @@ class Running:
     def browser(self, **options: Any) -> httpx.AsyncClient:
         """A browser without sessions, which follows no redirection by itself."""
         trust = ssl.create_default_context(cadata=self.entra.ca_pem)
-        return httpx.AsyncClient(base_url=self.url, verify=trust, **options)
+        return httpx.AsyncClient(base_url=self.url, verify=trust, **{"timeout": 60} | options)
 
     async def sign_in(
         self, browser: httpx.AsyncClient, account: str = ADMINISTRATOR, path: str = "/sign-in"

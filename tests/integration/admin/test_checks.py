@@ -88,7 +88,7 @@ async def office(azurite: str, host: FunctionsHost) -> AsyncIterator[Office]:
             user=ACCOUNT, seed=[{"address": ACCOUNT}, {"address": ANNA}], minute=0.5
         ) as exchange,
         PbxSimulator(users=users) as pbx,
-        httpx.AsyncClient(base_url=host.url) as browser,
+        httpx.AsyncClient(base_url=host.url, timeout=60) as browser,
     ):
         browser.headers["X-CSRF-Token"] = (await browser.get(f"{API}/me")).json()["csrf_token"]
         yield Office(browser, exchange, pbx)

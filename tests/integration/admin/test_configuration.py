@@ -37,7 +37,7 @@ async def host(azurite: str) -> AsyncIterator[FunctionsHost]:
 async def browser(azurite: str, host: FunctionsHost) -> AsyncIterator[httpx.AsyncClient]:
     """In local mode, with nothing configured."""
     await empty_storage(azurite)
-    async with httpx.AsyncClient(base_url=host.url) as browser:
+    async with httpx.AsyncClient(base_url=host.url, timeout=60) as browser:
         browser.headers["X-CSRF-Token"] = (await browser.get(f"{API}/me")).json()["csrf_token"]
         yield browser
 

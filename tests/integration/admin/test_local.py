@@ -21,7 +21,7 @@ NOTICE = "Local mode"
 async def browser(azurite: str) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         serve(azurite, free_port(), CALENDAR_ADMIN_SIGN_IN="local") as host,
-        httpx.AsyncClient(base_url=host.url) as browser,
+        httpx.AsyncClient(base_url=host.url, timeout=60) as browser,
     ):
         yield browser
 
