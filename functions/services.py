@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from time import monotonic
 from weakref import WeakKeyDictionary
 
@@ -137,7 +138,7 @@ class Services:
         self.overdue = Overdue(self.health, self.leases, self.queues, now)
         self.farewell = Farewell(self.users, self.agendas, self.outbox)
         self.presenter = Presenter(self.agendas, self.due, self.outbox, self.farewell, now)
-        self._read: tuple[float, Configuration] | None = None
+        self._read_at = -inf
         self.locations = LocationStore(self.storage)
         self.applier = Applier(
             self.config,
@@ -159,10 +160,16 @@ class Services:
         self._former: set[ExchangeTransport] = set()
 
     async def configuration(self) -> Configuration:
-        """The present configuration, at most `CONFIGURATION_LIFE` old."""
-        if self._read is None or monotonic() - self._read[0] > CONFIGURATION_LIFE:
-            self._read = (monotonic(), await self.config.load())
-        return self._read[1]
+        """The present configuration, at most `CONFIGURATION_LIFE` old.
+
+        Where anybody in this process has found a newer one, that one: who went on with the former would find
+        at the end of each execution that it was replaced, and ask for the effects of that again.
+        """
+        if self.config.known is None or monotonic() - self._read_at > CONFIGURATION_LIFE:
+            await self.config.load()
+            self._read_at = monotonic()
+        assert self.config.known is not None
+        return self.config.known
 
     def receiver(self) -> Receiver:
         """Takes Exchange's notifications."""
@@ -199,7 +206,9 @@ class Services:
     def upkeep(self) -> Upkeep:
         """Finds what was forgotten."""
         census = CensusTaker(self.storage)
-        return Upkeep(self.users, self.outbox, self.health, self.queues, self.waiting, census, now)
+        return Upkeep(
+            self.users, self.outbox, self.farewell, self.health, self.queues, self.waiting, census, now
+        )
 
     def reader(self, settings: ExchangeSettings) -> Reader[ExchangeReading]:
         """Reads calendars."""

@@ -148,7 +148,8 @@ class CalendarUser:
     ``mailbox`` is the primary address found among them. ``subscribing_since`` is set while Exchange is
     being asked for a subscription, ``read_requested_at`` while a reading waits in the queue. ``failure`` is
     why the calendar can't be read, ``subscription_failure`` why the mailbox can't be found or subscribed to.
-    A user who is ``leaving`` is being forgotten.
+    A user who is ``leaving`` is being forgotten; one who is ``clearing`` was excluded, and the presence has
+    still to be cleared.
     """
 
     user: User
@@ -162,6 +163,7 @@ class CalendarUser:
     failure: Failure | None = None
     subscription_failure: Failure | None = None
     leaving: bool = False
+    clearing: bool = False
 
     @property
     def is_active(self) -> bool:

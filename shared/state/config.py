@@ -37,6 +37,11 @@ class ConfigStore:
         self._cipher = cipher
         self._last: tuple[frozenset[tuple[str, str]], Configuration] | None = None
 
+    @property
+    def known(self) -> Configuration | None:
+        """What was loaded last, by whomever; None where nothing was."""
+        return self._last[1] if self._last else None
+
     async def load(self) -> Configuration:
         """The configuration; sections that were never saved have their defaults.
 

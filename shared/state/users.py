@@ -40,7 +40,8 @@ _NO_READ_FAILURE = {
 _NO_SUBSCRIPTION_FAILURE = {f"subscription_{name}": value for name, value in _NO_READ_FAILURE.items()}
 _NO_FAILURE = _NO_READ_FAILURE | _NO_SUBSCRIPTION_FAILURE
 _NO_WORK = {"read_requested_at": ""}
-_ARRIVED = {"leaving": False} | _NO_WORK | _NO_MAILBOX | _NO_SUBSCRIPTION | _NO_FAILURE
+_NOTHING_OF_EXCHANGE = _NO_MAILBOX | _NO_SUBSCRIPTION | _NO_FAILURE | _NO_WORK
+_ARRIVED = {"leaving": False} | _NOTHING_OF_EXCHANGE
 
 
 class UserState(StrEnum):
@@ -115,13 +116,17 @@ class UserStore:
     async def neglected(
         self, *, silent_before: datetime, overdue_before: datetime
     ) -> AsyncIterator[CalendarUser]:
-        """Users without a sign of life from Exchange since then, or with a reading or retry overdue since."""
+        """Users whom somebody has to see to.
+
+        Exchange gave no sign of life since then, a reading or retry is overdue since then, or the presence of
+        one who was excluded was not cleared to the end.
+        """
         overdue = " or ".join(
             f"({name} ne '' and {name} lt '{write_instant(overdue_before)}')"
             for name in ("read_requested_at", "retry_at", "subscription_retry_at")
         )
         silent = f"(mailbox_state ne '{MailboxState.NONE}' and last_sign lt '{write_instant(silent_before)}')"
-        async for entity in self._table.query(f"{silent} or {overdue}"):
+        async for entity in self._table.query(f"{silent} or {overdue} or clearing eq true"):
             yield _read(entity)
 
     async def add(self, user: User, candidates: tuple[str, ...]) -> None:
@@ -177,13 +182,21 @@ class UserStore:
         """Forget a user."""
         await self._table.delete(partition_of(guid), guid)
 
-    async def set_excluded(self, guid: str, excluded: bool) -> None:
-        """Note that an administrator keeps a user out, or lets them in again."""
-        await self._table.merge(_keys(guid) | {"excluded": excluded})
+    async def exclude(self, guid: str) -> None:
+        """Keep a user out: what Exchange said is forgotten, and the presence has still to be cleared."""
+        await self._table.merge(_keys(guid) | {"excluded": True, "clearing": True} | _NOTHING_OF_EXCHANGE)
+
+    async def include(self, guid: str) -> None:
+        """Let a user in again."""
+        await self._table.merge(_keys(guid) | {"excluded": False, "clearing": False})
+
+    async def set_cleared(self, guid: str) -> None:
+        """Note that the presence of a user who was excluded is cleared."""
+        await self._table.merge(_keys(guid) | {"clearing": False})
 
     async def forget_mailbox(self, guid: str) -> None:
         """Forget all that Exchange said about a user: mailbox, subscription, failure, marks of work."""
-        await self._table.merge(_keys(guid) | _NO_MAILBOX | _NO_SUBSCRIPTION | _NO_FAILURE | _NO_WORK)
+        await self._table.merge(_keys(guid) | _NOTHING_OF_EXCHANGE)
 
     async def set_mailbox(self, guid: str, state: MailboxState, address: str = "") -> None:
         """Store what resolving the user's addresses gave."""
@@ -310,4 +323,5 @@ def _read(entity: TableEntity) -> CalendarUser:
         failure=_read_failure(entity, ""),
         subscription_failure=_read_failure(entity, "subscription_"),
         leaving=entity.get("leaving", False),
+        clearing=entity.get("clearing", False),
     )

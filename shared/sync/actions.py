@@ -38,12 +38,13 @@ class Actions:
         Raises:
             StateConflict: there is no such user.
         """
-        await self.users.set_excluded(guid, excluded)
         if not excluded:
+            await self.users.include(guid)
             await self.queues.subscribe([guid], "included")
             return
-        await self.users.forget_mailbox(guid)
-        await self.clear(guid)
+        await self.users.exclude(guid)
+        if await self.farewell.keep_out(guid):
+            await self.queues.publish("excluded", [guid])
 
     async def clear(self, guid: str) -> bool:
         """Clear a user's calendar presence; tell whether something waits for the PBX.

@@ -27,6 +27,12 @@ class Farewell:
         await self.users.remove(guid)
         return waits
 
+    async def keep_out(self, guid: str) -> bool:
+        """Clear a user who was excluded, to the end; tell whether something waits for the PBX."""
+        waits = await self.clear(guid)
+        await self.users.set_cleared(guid)
+        return waits
+
     async def find_left(self, guids: Collection[str]) -> set[str]:
         """Which of these users are no longer to be synchronised."""
         known = await self.users.get_many(guids)

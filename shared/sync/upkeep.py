@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from shared.errors import StateConflict
 from shared.model import CalendarUser, Failure, MailboxState
 from shared.sync.backlog import is_behind
 from shared.sync.interfaces import Census, Clock, Health, Presences, QueueWatch, Users, WorkQueues
+from shared.sync.leaving import Farewell
 from shared.sync.subscribing import SILENCE
 
 _LATE = timedelta(minutes=5)
@@ -31,6 +33,7 @@ class Upkeep:
 
     users: Users
     presences: Presences
+    farewell: Farewell
     health: Health
     queues: WorkQueues
     waiting: QueueWatch
@@ -57,6 +60,8 @@ class Upkeep:
         subscribe: list[str] = []
         read: list[str] = []
         async for user in self.users.neglected(silent_before=now - SILENCE, overdue_before=now - _LATE):
+            if user.clearing and await self._is_in_again(user.user.guid):
+                read.append(user.user.guid)
             if not user.is_active:
                 continue
             if _needs_subscribing(user, now, poll) and _is_repeated(user.subscription_failure, now):
@@ -72,6 +77,14 @@ class Upkeep:
                 await ask(guids, "upkeep")
                 asked += len(guids)
         return asked
+
+    async def _is_in_again(self, guid: str) -> bool:
+        """Clear a user whose exclusion was broken off; tell whether they were let in again meanwhile."""
+        try:
+            await self.farewell.keep_out(guid)
+        except StateConflict:
+            return False
+        return not await self.farewell.find_left([guid])
 
     async def _count(self, now: datetime) -> None:
         last = await self.health.census()

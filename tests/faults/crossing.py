@@ -217,6 +217,7 @@ PAIRS = (
     Pair("configure", "translate", "tick", "pass_boundary"),
     Pair("configure", "disable", "sync", "change"),
     Pair("configure", "translate", "configure", "translate_again", alone=True),
+    Pair("exclude", "exclude", "sync", "change"),
 )
 
 _PAIR, _ENDING = 10_000, 1_000

@@ -16,7 +16,6 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import azure.functions as func
-from azure.core.exceptions import AzureError
 
 import functions.services
 from dev.host.timers import Schedule
@@ -292,26 +291,10 @@ class Host:
             if timer.name == name:
                 self._start_timer(timer)
 
-    def act(
-        self,
-        name: str,
-        action: Callable[[functions.services.Services], Awaitable[object]],
-        *,
-        repeats: bool = False,
-    ) -> None:
-        """Have an administrator do something, in one of the processes; again where no answer came."""
-        self._spawn(self._act(name, action, repeats))
-
-    async def _act(
-        self, name: str, action: Callable[[functions.services.Services], Awaitable[object]], repeats: bool
-    ) -> None:
-        while True:
-            if living := self.processes:
-                process = self.chaos.latency.choice(living)
-                answer = await self._run(process, name, action, self.services_of(process))
-                if not repeats or not isinstance(answer, AzureError | Killed):
-                    return
-            await asyncio.sleep(self.chaos.delay(5, 60))
+    def act(self, name: str, action: Callable[[functions.services.Services], Awaitable[object]]) -> None:
+        """Have an administrator do something, in one of the processes."""
+        process = self.chaos.latency.choice(self.processes)
+        self._run(process, name, action, self.services_of(process))
 
 
 @functools.cache

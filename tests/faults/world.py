@@ -109,8 +109,8 @@ class World:
         self.host.act("save", save)
 
     def exclude(self, guid: str, excluded: bool) -> None:
-        """Have an administrator keep a user out, or let them in again, and see to it that it was done."""
-        self.host.act("exclude", lambda services: services.actions().exclude(guid, excluded), repeats=True)
+        """Have an administrator keep a user out, or let them in again."""
+        self.host.act("exclude", lambda services: services.actions().exclude(guid, excluded))
 
     def is_storage_down(self) -> bool:
         """Whether the storage account is away."""

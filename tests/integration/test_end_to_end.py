@@ -190,7 +190,7 @@ def find_port() -> int:
 async def running() -> AsyncIterator[Company]:
     """A company on its first day; the PBX's password was mistyped."""
     port = find_port()
-    seed = create_seed(25, now=datetime.now(UTC))
+    seed = create_seed(25, now=datetime.now(UTC), at_work=True)
     addresses = {name: f"{name}@example.com" for name in NAMES}
     mailboxes = [*seed.exchange["mailboxes"], *({"address": address} for address in addresses.values())]
     people = [

@@ -57,7 +57,7 @@ async def configure(calendar: Services, **changes: dict[str, Any]) -> None:
         stored = await calendar.config.load_section(name)
         section = parse_section(name, values | changes.get(name, {}))
         await calendar.config.save(name, section, stored.etag, "test", now())
-    calendar._read = None
+    await calendar.config.load()
 
 
 async def press(browser: httpx.AsyncClient, page: str, path: str, **fields: str) -> httpx.Response:

@@ -109,7 +109,7 @@ async def test_each_state_shows_its_users(listing: Listing, users: UserStore) ->
         await users.set_mailbox(user.guid, MailboxState[state])
     await users.set_failure(people[3].guid, FAILURE)
     await users.set_failure(people[4].guid, FAILURE)
-    await users.set_excluded(people[4].guid, True)
+    await users.exclude(people[4].guid)
     expected = {
         UserState.ALL: ["excluded", "failing", "found", "new", "none"],
         UserState.WITH_MAILBOX: ["failing", "found"],
@@ -305,7 +305,7 @@ def test_pages_are_what_a_list_in_memory_gives(
             if failing:
                 await users.set_failure(user.guid, FAILURE)
             if excluded:
-                await users.set_excluded(user.guid, True)
+                await users.exclude(user.guid)
             model.append(
                 CalendarUser(
                     user,

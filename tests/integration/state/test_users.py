@@ -260,14 +260,34 @@ class TestNeglected:
         assert not await self.is_neglected(users)
 
 
-async def test_who_is_excluded_keeps_what_the_directory_and_exchange_said(users: UserStore) -> None:
-    before = await complete(users)
-    await users.set_excluded(ANNA.guid, True)
-    assert await find(users) == replace(before, excluded=True)
-    await users.set_excluded(ANNA.guid, False)
-    assert await find(users) == before
+async def test_whose_exclusion_was_broken_off_is_neglected(users: UserStore) -> None:
+    now = FAILURE.since
+    await users.add(ANNA, CANDIDATES)
+    await users.set_mailbox(ANNA.guid, MailboxState.NONE)
+
+    async def neglected() -> list[CalendarUser]:
+        return [user async for user in users.neglected(silent_before=now, overdue_before=now)]
+
+    assert await neglected() == []
+    await users.exclude(ANNA.guid)
+    await users.set_mailbox(ANNA.guid, MailboxState.NONE)
+    assert [user.clearing for user in await neglected()] == [True]
+    await users.set_cleared(ANNA.guid)
+    assert await neglected() == []
+
+
+async def test_of_who_is_excluded_only_what_the_directory_said_is_kept(users: UserStore) -> None:
+    await complete(users)
+    await users.exclude(ANNA.guid)
+    known = CalendarUser(ANNA, CANDIDATES)
+    assert await find(users) == replace(known, excluded=True, clearing=True)
+    await users.set_cleared(ANNA.guid)
+    assert await find(users) == replace(known, excluded=True)
+    await users.exclude(ANNA.guid)
+    await users.include(ANNA.guid)
+    assert await find(users) == known
     with pytest.raises(StateConflict):
-        await users.set_excluded(BERND.guid, True)
+        await users.exclude(BERND.guid)
 
 
 async def test_all_that_exchange_said_can_be_forgotten(users: UserStore) -> None:

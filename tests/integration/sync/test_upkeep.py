@@ -8,7 +8,7 @@ from shared.model import Activity, Failure, MailboxState, Presence
 from shared.sync.interfaces import Census, Trouble
 from shared.sync.subscribing import SILENCE
 from tests.integration.sync.fakes import Order
-from tests.integration.sync.world import HOUR, MINUTE, World, guid_of, person
+from tests.integration.sync.world import HOUR, MINUTE, World, appoint, guid_of, person
 
 pytestmark = pytest.mark.integration
 
@@ -167,7 +167,8 @@ class TestCensus:
         await world.users.add(person("egon"), ())
         await world.users.set_mailbox(bernd, MailboxState.NONE)
         await world.users.set_subscription(bernd, None)
-        await world.users.set_excluded(carla, True)
+        await world.users.exclude(carla)
+        await world.users.set_cleared(carla)
         await world.users.set_leaving(dora)
         await world.users.set_failure(emil, Failure("X", "No.", world.now, 1, None))
         retried = Failure("X", "No.", world.now, 1, world.now + MINUTE)
@@ -211,3 +212,50 @@ class TestCensus:
         census = await world.health.census()
         assert census is not None
         assert (census.at, census.total) == (world.now, 1)
+
+
+class TestExclusionBrokenOff:
+    async def shown(self, world: World) -> None:
+        """Anna shows an appointment, and her exclusion was killed after its first step."""
+        await world.add("anna", calendar=[appoint("08:00", "11:00")])
+        await world.read(ANNA)
+        assert (await world.notes())[ANNA].startswith("Meeting")
+        await world.users.exclude(ANNA)
+        world.queues.take()
+
+    async def test_is_brought_to_its_end(self, world: World) -> None:
+        await self.shown(world)
+        await world.upkeep.run()
+        assert world.queues.take() == [Order("publish", (), "upkeep")]
+        assert (await world.notes())[ANNA] == ""
+        assert await world.agendas.get(ANNA) is None
+        assert not (await world.find(ANNA)).clearing
+        await world.upkeep.run()
+        assert world.queues.take() == []
+
+    async def test_does_not_stop_the_others_where_the_user_leaves_meanwhile(self, world: World) -> None:
+        await self.shown(world)
+        await world.users.add(person("bernd"), ())
+        remove = world.farewell.agendas.remove
+
+        async def leave(guid: str) -> None:
+            await remove(guid)
+            await world.users.remove(guid)
+
+        world.farewell.agendas.remove = leave  # type: ignore[method-assign]
+        assert await world.upkeep.run() == 1
+        assert world.queues.users_of("subscribe") == [guid_of("bernd")]
+
+    async def test_is_no_reason_to_leave_who_was_let_in_meanwhile_without_a_calendar(
+        self, world: World
+    ) -> None:
+        await self.shown(world)
+        remove = world.farewell.agendas.remove
+
+        async def let_in(guid: str) -> None:
+            await remove(guid)
+            await world.users.include(guid)
+
+        world.farewell.agendas.remove = let_in  # type: ignore[method-assign]
+        await world.upkeep.run()
+        assert Order("sync", (ANNA,), "upkeep") in world.queues.take()

@@ -129,7 +129,14 @@ class World:
     @property
     def upkeep(self) -> Upkeep:
         return Upkeep(
-            self.users, self.outbox, self.health, self.queues, self.waiting, self.census, self.clock
+            self.users,
+            self.outbox,
+            self.farewell,
+            self.health,
+            self.queues,
+            self.waiting,
+            self.census,
+            self.clock,
         )
 
     @property
