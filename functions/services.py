@@ -243,7 +243,13 @@ class Services:
     def publisher(self, settings: PbxSettings) -> Publisher:
         """Tells the PBX what waits."""
         return Publisher(
-            self.outbox, self.leases, self.health, self.queues, lambda: _open_session(settings), now
+            self.outbox,
+            self.farewell,
+            self.leases,
+            self.health,
+            self.queues,
+            lambda: _open_session(settings),
+            now,
         )
 
     def checker(self) -> Checker:

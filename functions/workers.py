@@ -8,7 +8,7 @@ import azure.functions as func
 
 from functions.services import now, services
 from shared.metrics import Metrics
-from shared.settings import Detection
+from shared.settings import Detection, SyncType
 from shared.state.queues import Work
 from shared.sync.changes import Effect
 from shared.sync.throttling import Rest
@@ -62,12 +62,13 @@ async def publish(message: func.QueueMessage) -> None:
     if configuration.pbx.missing():
         return
     async with calendar.execution("publish", work):
-        told = await calendar.publisher(configuration.pbx).publish(work.users)
+        ended = configuration.exchange.sync_type is SyncType.DISABLED
+        told = await calendar.publisher(configuration.pbx).publish(work.users, ended=ended)
         calendar.metrics.count("presences", told.presences)
         calendar.metrics.count("presences_refused", told.refused)
         calendar.metrics.count("errors_pbx", told.failed)
         _log.info("published", extra={"presences": told.presences})
-        await calendar.applier.catch_up(configuration, everybody=[Effect.TELL_ANEW])
+        await calendar.applier.catch_up(configuration, everybody=[Effect.TELL_ANEW, Effect.RETIRE])
 
 
 @blueprint.queue_trigger("message", "directory", _STORAGE)

@@ -54,6 +54,9 @@ _LONGEST = timedelta(minutes=4)
 _RATE = 50
 """Users a second, lest everybody meets Exchange at once."""
 
+_FORGETTING = frozenset({Effect.RETIRE, Effect.FORGET_MAILBOXES, Effect.END_SUBSCRIPTIONS})
+"""What no reading makes good where it failed."""
+
 _SIDE_BY_SIDE = 32
 _ATTEMPTS = 3
 
@@ -206,6 +209,7 @@ class Applier:
     ) -> bool:
         """After work with a configuration: if it was replaced meanwhile, bring that work up to date.
 
+        Where the service was disabled meanwhile and that is missed, the publisher clears what it finds.
         ``guids`` are the users who were worked on; where they are not known, ``everybody`` names the effects
         that are done again for all. Tells whether anything was to be done.
         """
@@ -216,8 +220,10 @@ class Applier:
         await self._apply_at_once(effects)
         work = _Work()
         known = [user for guid in guids if (user := await self.users.get(guid)) is not None]
-        await self._apply_to(known, effects, present.presence.rules, work)
+        failure = await self._apply_to(known, effects, present.presence.rules, work)
         await self._send(work)
+        if failure is not None:
+            raise failure
         if again := effects & frozenset(everybody):
             await self.ask(again, "changed meanwhile")
         return bool(effects)
@@ -251,19 +257,22 @@ class Applier:
     async def _go_on(self, progress: Applied, configuration: Configuration, turn: _Turn, work: _Work) -> bool:
         """Apply to all partitions that are left, or until there is a newer configuration.
 
-        False where the time is over, or the lease lost.
+        False where the time is over, or the lease lost. Where something failed that no reading mends all else
+        is done, and this raised: the next run begins with that partition.
         """
         effects = progress.effects & PER_USER
         rules = configuration.presence.rules
+        failure: Exception | None = None
         try:
             for number in range(progress.done, len(PARTITIONS) if effects else 0):
                 partition = PARTITIONS[number]
                 if Effect.TELL_ANEW in effects:
                     work.waiting = await self.presences.doubt(partition)
                 members = [user async for user in self.users.in_partition(partition)]
-                await self._apply_to(members, effects, rules, work)
+                failure = await self._apply_to(members, effects, rules, work) or failure
                 await self._send(work)
-                progress = await self.applied.put(replace(progress, done=number + 1))
+                if failure is None:
+                    progress = await self.applied.put(replace(progress, done=number + 1))
                 held = await self.leases.renew(turn.lease, self.clock(), _LEASE)
                 if held is None:
                     return False
@@ -272,6 +281,8 @@ class Applier:
                     return False
                 if take_fingerprint(await self.config.load(), self.sign) != progress.target:
                     return True
+            if failure is not None:
+                raise failure
             assert progress.target is not None
             await self.applied.put(Applied(progress.target, etag=progress.etag))
             _log.info("configuration applied", extra={"effects": sorted(progress.effects)})
@@ -294,7 +305,10 @@ class Applier:
 
     async def _apply_to(
         self, users: Sequence[CalendarUser], effects: Collection[Effect], rules: PresenceRules, work: _Work
-    ) -> None:
+    ) -> Exception | None:
+        """Apply to each of these users; why it has to be repeated, if it has."""
+        failures: list[Exception] = []
+
         async def apply(user: CalendarUser) -> _Wish:
             try:
                 return await self._apply_to_one(user, effects, rules, work)
@@ -303,12 +317,15 @@ class Applier:
             except Exception as error:
                 # One user's record must not stop the others'; a fresh reading mends an agenda.
                 _log.error("user failed", extra={"user": pseudonym(user.user.guid)}, exc_info=error)
+                if not _FORGETTING.isdisjoint(effects):
+                    failures.append(error)
                 return _Wish.READ
 
         for group in batched(users, _SIDE_BY_SIDE, strict=False):
             wishes = await asyncio.gather(*map(apply, group))
             for user, wish in zip(group, wishes, strict=True):
                 work.users.setdefault(wish, []).append(user.user.guid)
+        return failures[0] if failures else None
 
     async def _apply_to_one(
         self, user: CalendarUser, effects: Collection[Effect], rules: PresenceRules, work: _Work

@@ -24,6 +24,7 @@ from shared.sync.interfaces import (
     Wanted,
     WorkQueues,
 )
+from shared.sync.leaving import Farewell
 from shared.sync.trouble import add_failure, find_pause
 
 _log = logging.getLogger(__name__)
@@ -69,14 +70,18 @@ class Publisher:
     """Brings the outbox to the PBX."""
 
     presences: Presences
+    farewell: Farewell
     leases: Leases
     health: Health
     queues: WorkQueues
     connect: Callable[[], AbstractAsyncContextManager[PbxSession]]
     clock: Clock
 
-    async def publish(self, guids: Sequence[str] = ()) -> Told:
+    async def publish(self, guids: Sequence[str] = (), *, ended: bool = False) -> Told:
         """Tell the PBX what waits for these users, or all that waits; return what came of it.
+
+        ``ended`` says that the service is disabled. Whatever presence is wanted then is of a worker that had
+        begun before and was killed since: it is cleared instead.
 
         While another publisher works nothing is done: that one has what waits then told afterwards. Nor
         while the PBX is left alone after a failure: what waits is not lost, and the tick asks again when it
@@ -92,7 +97,7 @@ class Publisher:
             return Told()
         turn = _Turn(lease)
         try:
-            await self._drain(turn, {guid[0] for guid in guids} or PARTITIONS)
+            await self._drain(turn, {guid[0] for guid in guids} or PARTITIONS, ended)
             if trouble is not None:
                 if not turn.told:
                     async with self.connect():
@@ -117,7 +122,7 @@ class Publisher:
             turn.lease = renewed
         return renewed is not None
 
-    async def _drain(self, turn: _Turn, partitions: Collection[str]) -> None:
+    async def _drain(self, turn: _Turn, partitions: Collection[str], ended: bool) -> None:
         failures = 0
         async with AsyncExitStack() as stack:
             session: PbxSession | None = None
@@ -125,6 +130,10 @@ class Publisher:
                 page = await self.presences.take(self.clock(), PAGE, partitions)
                 if not page:
                     break
+                if ended and (late := [pending for pending in page if not pending.leaving]):
+                    for pending in late:
+                        await self.farewell.clear(pending.guid)
+                    continue
                 try:
                     if session is None:
                         session = await stack.enter_async_context(self.connect())

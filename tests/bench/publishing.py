@@ -122,7 +122,7 @@ async def measure(count: int, shares: Shares) -> Result:
                     opened.set_presences = shares.awaited("PBX", opened.set_presences)  # type: ignore[method-assign,assignment]
                     yield opened
 
-            publisher = Publisher(outbox, Leases(storage), health, queues, session, clock)
+            publisher = Publisher(outbox, farewell, Leases(storage), health, queues, session, clock)
             requests = Requests()
             with requests.counted():
                 shares.start()

@@ -218,6 +218,9 @@ PAIRS = (
     Pair("configure", "disable", "sync", "change"),
     Pair("configure", "translate", "configure", "translate_again", alone=True),
     Pair("exclude", "exclude", "sync", "change"),
+    Pair("tick", "pass_boundary", "configure", "disable"),
+    Pair("subscribe", "move", "configure", "disable"),
+    Pair("replicate", "rename", "configure", "disable"),
 )
 
 _PAIR, _ENDING = 10_000, 1_000

@@ -193,6 +193,20 @@ MUTATIONS = (
         "tick (pass_boundary) x configure (translate)",
     ),
     Mutation(
+        "a presence that is wanted after the end of the service is told",
+        "shared/sync/publishing.py",
+        "                if ended and (",
+        "                if False and (",
+        "tick (pass_boundary) x configure (disable)",
+    ),
+    Mutation(
+        "an exclusion that is broken off is not finished",
+        "shared/sync/upkeep.py",
+        "            if user.clearing and await",
+        "            if False and await",
+        "exclude (exclude) x sync (change)",
+    ),
+    Mutation(
         "a reading that came between boundary and tick is not presented again",
         "shared/sync/presenting.py",
         "        if due_at is not None and due_at <= self.clock():",

@@ -54,9 +54,10 @@ class Regime:
 
 @dataclass
 class Oracle:
-    """Judges presences. ``stored`` is what the service came to know of each user, and when.
+    """Judges presences. ``stored`` is what the service came to know of each user's calendar, and when.
 
-    ``regimes`` are the configurations there were, ``excluded`` whom the administrator kept out, and when.
+    ``replicated`` is of which mailbox it came to know, ``regimes`` are the configurations there were,
+    ``excluded`` whom the administrator kept out, and when.
     """
 
     exchange: Exchange
@@ -65,11 +66,18 @@ class Oracle:
     stored: dict[str, list[tuple[datetime, str | None, datetime]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    replicated: dict[str, list[tuple[datetime, str | None]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     excluded: dict[str, list[tuple[datetime, bool]]] = field(default_factory=lambda: defaultdict(list))
 
     def learn(self, guid: str, reading: Reading) -> None:
         """The service has stored what it read for a user."""
         self.stored[guid].append((self.exchange.clock(), reading.mailbox, reading.taken_at))
+
+    def replicate(self, guid: str, addresses: Iterable[str]) -> None:
+        """The service has stored a user's addresses."""
+        self.replicated[guid].append((self.exchange.clock(), self._find_mailbox(addresses)))
 
     def forget(self, guid: str) -> None:
         """The service has deleted what it stored of a user's calendar."""
@@ -161,6 +169,9 @@ class Oracle:
             row = [row for row in rows if row.since <= moment][-1]
             out = [out for since, out in excluded if since <= moment][-1:] == [True]
             mailbox = None if out else self._mailbox_of(row)
+            if mailbox is not None and (moment, False) in excluded:
+                # Who is let in has the mailbox of which the service knows, until it is told of another.
+                owned += [Owned(moment, known) for at, known in self.replicated[guid] if at <= moment][-1:]
             if not owned or owned[-1].mailbox != mailbox:
                 owned.append(Owned(moment, mailbox))
         return owned
@@ -168,7 +179,10 @@ class Oracle:
     def _mailbox_of(self, row: Row) -> str | None:
         if row.user is None or STAFF not in row.user.groups:
             return None
-        found = (self.exchange.aliases.get(address) for address in addresses_of(row.user))
+        return self._find_mailbox(addresses_of(row.user))
+
+    def _find_mailbox(self, addresses: Iterable[str]) -> str | None:
+        found = (self.exchange.aliases.get(address) for address in addresses)
         return next((mailbox for mailbox in found if mailbox is not None), None)
 
     def _states(self, guid: str) -> list[State]:

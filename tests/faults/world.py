@@ -125,6 +125,10 @@ class World:
             self._note_excluded(record["RowKey"], record["excluded"])
         elif name == "users" and operation == "delete_entity":
             self._note_excluded(values[1], False)
+        if name == "users":
+            steps = values[0] if operation == "submit_transaction" else [(operation, record)]
+            for replicated in (step[1] for step in steps if "candidates" in step[1]):
+                self.oracle.replicate(replicated["RowKey"], json.loads(replicated["candidates"]))
         if name != "agendas":
             return
         if operation in ("create_entity", "update_entity", "upsert_entity"):

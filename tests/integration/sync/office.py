@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from shared.cipher import Cipher
-from shared.settings import Configuration
+from shared.settings import Configuration, SyncType
 from shared.state.applied import AppliedStore
 from shared.state.config import ConfigStore
 from shared.state.locations import LocationStore
@@ -99,8 +99,9 @@ class Office(World):
             case "configure":
                 await self.applier.run()
             case "publish" if not used.pbx.missing():
-                await self.publisher.publish(order.users)
-                await self.applier.catch_up(used, everybody=[Effect.TELL_ANEW])
+                ended = used.exchange.sync_type is SyncType.DISABLED
+                await self.publisher.publish(order.users, ended=ended)
+                await self.applier.catch_up(used, everybody=[Effect.TELL_ANEW, Effect.RETIRE])
             case "directory" if not used.missing():
                 await self.directory.run()
                 await self.applier.catch_up(used)

@@ -321,6 +321,32 @@ async def test_one_users_broken_record_does_not_stop_the_others(
     assert {told.guid for told in office.pbx.told} == {ANNA, EMIL}
 
 
+async def test_who_could_not_be_cleared_is_cleared_by_the_next_run_and_does_not_stop_the_others(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opened(office)
+    withdraw = office.outbox.withdraw
+
+    async def fail(guid: str) -> bool:
+        if guid == ANNA:
+            raise TimeoutError("The storage did not answer.")
+        return await withdraw(guid)
+
+    await office.save("exchange", sync_type="disabled")
+    (order,) = office.queues.take()
+    with monkeypatch.context() as patched:
+        patched.setattr(office.outbox, "withdraw", fail)
+        with pytest.raises(TimeoutError):
+            await office.do(order)
+    await office.work()
+    shows = {guid for guid, (_, note) in office.pbx.presences.items() if note}
+    assert shows == {ANNA}
+    assert await office.applier.notice(await office.configured()), "it is known to be unfinished"
+    await office.work()
+    assert notes(office) == {""}
+    assert not await office.applier.notice(await office.configured())
+
+
 async def test_of_several_who_store_an_agenda_the_others_win(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

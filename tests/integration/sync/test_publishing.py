@@ -283,3 +283,13 @@ class TestPbxAway:
         trouble = await world.health.trouble("pbx")
         assert trouble is not None
         assert trouble.text == "PbxApi is not granted."
+
+
+async def test_while_the_service_is_disabled_whatever_is_wanted_is_cleared(world: World) -> None:
+    """A worker that had begun before wanted it, and was killed before it looked again."""
+    await want(world, ANNA, "Anna is busy")
+    await world.publisher.publish()
+    await want(world, ANNA, "Anna is still busy", "2")
+    await world.publisher.publish(ended=True)
+    assert world.pbx.presences == {ANNA: ("", "")}
+    assert not await world.outbox.waits()

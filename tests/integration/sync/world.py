@@ -146,7 +146,13 @@ class World:
     @property
     def publisher(self) -> Publisher:
         return Publisher(
-            self.outbox, self.leases, self.health, self.queues, lambda: self.pbx.connect(), self.clock
+            self.outbox,
+            self.farewell,
+            self.leases,
+            self.health,
+            self.queues,
+            lambda: self.pbx.connect(),
+            self.clock,
         )
 
     @property
