@@ -301,15 +301,16 @@ def test_pages_are_what_a_list_in_memory_gives(
         for number, (name, sip, mailbox, failing, excluded) in enumerate(people):
             user = make_user(number * 5, name, sip)
             await users.add(user, ())
+            if excluded:
+                await users.exclude(user.guid)
             await users.set_mailbox(user.guid, mailbox)
             if failing:
                 await users.set_failure(user.guid, FAILURE)
-            if excluded:
-                await users.exclude(user.guid)
             model.append(
                 CalendarUser(
                     user,
                     excluded=excluded,
+                    clearing=excluded,
                     mailbox_state=mailbox,
                     failure=FAILURE if failing else None,
                 )
