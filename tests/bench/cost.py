@@ -61,7 +61,10 @@ GROUPS: Mapping[str, Group] = {
 """On Flex Consumption HTTP functions share instances, every other function has instances of its own."""
 
 POLLED = ("sync", "publish")
-"""Groups that look into a queue every second while an instance of them lives."""
+"""Groups that look into a queue while an instance of them lives."""
+
+LOOKS = 2
+"""Looks a second into an empty queue: `maxPollingInterval` in host.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def find_cost(users: int, prices: Prices) -> Cost:
     operations = {kind: user * users + besides for kind, (user, besides) in OPERATIONS.items()}
     executions = DAYS * sum(group.executions(users) for group in GROUPS.values())
     active = DAYS * sum(group.active(users) for group in GROUPS.values())
-    polls = sum(GROUPS[name].active(users) for name in POLLED)
+    polls = LOOKS * sum(GROUPS[name].active(users) for name in POLLED)
     tables = sum(number for kind, number in operations.items() if kind != "queue")
     logs = executions * prices.bytes_of_logs / 1e9
     return Cost(
