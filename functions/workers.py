@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 
 import azure.functions as func
 
@@ -80,7 +81,7 @@ async def replicate(message: func.QueueMessage) -> None:
     if configuration.missing():
         return
     async with calendar.execution("replicate"):
-        changes = await calendar.directory(configuration.pbx).run(work.reason)
+        changes = await calendar.directory(configuration.pbx).run(work.reason, _asked_at(message))
         if changes is not None:
             calendar.metrics.count("users_added", changes.added)
             calendar.metrics.count("users_changed", changes.changed)
@@ -143,6 +144,12 @@ async def configure_given_up(message: func.QueueMessage) -> None:
 async def overdue_given_up(message: func.QueueMessage) -> None:
     """Work of a stopped timer that failed five times; a minute later it is asked for again."""
     await _record(message, "overdue")
+
+
+def _asked_at(message: func.QueueMessage) -> datetime | None:
+    """When the message was sent, where the host says so, and in UTC where it names no zone."""
+    sent = message.insertion_time
+    return sent.replace(tzinfo=sent.tzinfo or UTC) if sent else None
 
 
 def _count(metrics: Metrics, rest: Rest) -> None:

@@ -19,6 +19,9 @@ from shared.sync.interfaces import Lease, Wanted
 _LATER = timedelta(seconds=1)
 """By how much the message comes after the lease's end: clocks differ."""
 
+_TOLERANCE = timedelta(seconds=5)
+"""By how much the clocks of instances and storage may differ, and a queue rounds."""
+
 _FREE = {"until": "", "token": "", "wanted": False}
 
 
@@ -38,7 +41,8 @@ class Leases:
                 return lease
             if _held_until(entity, now) is not None:
                 return None
-            record = (entity or {"PartitionKey": "lease", "RowKey": name}) | _held(lease) | {"wanted": False}
+            keys = entity or {"PartitionKey": "lease", "RowKey": name}
+            record = keys | _held(lease) | {"since": write_instant(now), "wanted": False}
             try:
                 if entity is None:
                     await self._table.insert(record)
@@ -48,13 +52,18 @@ class Leases:
                 continue
             return lease
 
-    async def acquire_or_want(self, name: str, now: datetime, duration: timedelta) -> Lease | Wanted:
-        """Take the lease, or leave the mark that somebody else wanted it meanwhile."""
+    async def acquire_or_want(
+        self, name: str, now: datetime, duration: timedelta, *, asked: datetime | None = None
+    ) -> Lease | Wanted:
+        """Take the lease, or leave the mark that somebody else wanted it meanwhile.
+
+        What was ``asked`` for before the holder began is done by the holder.
+        """
         while True:
             lease = await self.acquire(name, now, duration)
             if lease is not None:
                 return lease
-            if (wanted := await self._want(name, now)) is not None:
+            if (wanted := await self._want(name, now, asked)) is not None:
                 return wanted
 
     async def renew(self, lease: Lease, now: datetime, duration: timedelta) -> Lease | None:
@@ -83,12 +92,15 @@ class Leases:
             break
         return wanted
 
-    async def _want(self, name: str, now: datetime) -> Wanted | None:
+    async def _want(self, name: str, now: datetime, asked: datetime | None) -> Wanted | None:
         """Leave the mark, or None where the lease is free by now."""
         entity = await self._table.get("lease", name)
         held_until = _held_until(entity, now)
         if entity is None or held_until is None:
             return None
+        since = read_instant(entity.get("since"))
+        if asked is not None and since is not None and asked + _TOLERANCE < since:
+            return Wanted()
         comes_at = read_instant(entity.get("comes_at"))
         comes = comes_at is not None and comes_at > now
         if comes and entity.get("wanted"):

@@ -66,7 +66,8 @@ class Applied:
     """How far the configuration has been applied.
 
     Everybody is as after ``base``, but while there is a ``target`` those of the first ``done`` partitions
-    are as after that. ``extra`` is what was asked for besides.
+    are as after that; -1 where not even that was done which concerns nobody alone. ``extra`` is what was
+    asked for besides.
     """
 
     base: Fingerprint
@@ -239,17 +240,18 @@ class Applier:
             if progress.target is None:
                 if not progress.extra and found.etag and progress.base == target:
                     return None
-                progress = replace(progress, target=target, done=0)
+                progress = replace(progress, target=target, done=-1)
             elif progress.target != target:
                 mixed = blend(progress.base, progress.target)
-                progress = replace(progress, base=mixed, target=target, done=0)
+                progress = replace(progress, base=mixed, target=target, done=-1)
             elif extra:
-                progress = replace(progress, done=0)
+                progress = replace(progress, done=-1)
             try:
                 if progress != found:
                     progress = await self.applied.put(progress)
-                if progress.done == 0:
+                if progress.done < 0:
                     await self._apply_at_once(progress.effects)
+                    progress = await self.applied.put(replace(progress, done=0))
             except StateConflict:
                 continue
             return progress, configuration

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import batched
 from typing import Protocol
 
@@ -105,13 +105,13 @@ class Directory:
     settings: PbxSettings
     clock: Clock
 
-    async def run(self, reason: str = "hourly") -> Changes | None:
+    async def run(self, reason: str = "hourly", asked: datetime | None = None) -> Changes | None:
         """Replicate, and store when that was and how it went; None where it failed or another run works.
 
-        Where another one works, what was asked for by somebody or a change is asked for again after it: the
-        other may have begun before that.
+        Where another one works that began before somebody or a change ``asked`` for this one, it is asked
+        for again after it.
         """
-        lease = await self._take_lease(reason)
+        lease = await self._take_lease(reason, asked)
         if lease is None:
             return None
         hold = _Hold(self.leases, lease, self.clock)
@@ -139,10 +139,10 @@ class Directory:
         await self.health.beat(Heartbeat(TASK, now, (now - began).total_seconds(), error))
         return changes
 
-    async def _take_lease(self, reason: str) -> Lease | None:
+    async def _take_lease(self, reason: str, asked: datetime | None) -> Lease | None:
         if reason in _BY_ITSELF:
             return await self.leases.acquire(TASK, self.clock(), _LEASE)
-        found = await self.leases.acquire_or_want(TASK, self.clock(), _LEASE)
+        found = await self.leases.acquire_or_want(TASK, self.clock(), _LEASE, asked=asked)
         if isinstance(found, Lease):
             return found
         if found.after is not None:

@@ -116,3 +116,23 @@ async def test_a_lease_that_ended_is_taken_and_not_wanted(leases: Leases) -> Non
     lease = await leases.acquire_or_want("publisher", NOW + MINUTE, MINUTE)
     assert isinstance(lease, Lease)
     assert not await leases.release(lease)
+
+
+async def test_what_was_asked_for_before_the_holder_began_is_not_wanted_again(leases: Leases) -> None:
+    lease = await leases.acquire("directory", NOW, MINUTE)
+    assert lease
+    got = await leases.acquire_or_want("directory", NOW, MINUTE, asked=NOW - 6 * SECOND)
+    assert got == Wanted()
+    assert not await leases.release(lease)
+
+
+async def test_what_was_asked_for_about_when_the_holder_began_is(leases: Leases) -> None:
+    lease = await leases.acquire("directory", NOW, MINUTE)
+    assert lease
+    lease = await leases.renew(lease, NOW + MINUTE / 2, MINUTE)
+    assert lease
+    later = NOW + MINUTE
+    assert isinstance(
+        await leases.acquire_or_want("directory", later, MINUTE, asked=NOW - 5 * SECOND), Wanted
+    )
+    assert await leases.release(lease)

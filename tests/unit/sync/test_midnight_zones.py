@@ -42,7 +42,9 @@ class Memory:
     async def renew(self, lease: Lease, now: datetime, duration: timedelta) -> Lease | None:
         return Lease(lease.name, now + duration, "")
 
-    async def acquire_or_want(self, name: str, now: datetime, duration: timedelta) -> Lease:
+    async def acquire_or_want(
+        self, name: str, now: datetime, duration: timedelta, *, asked: datetime | None = None
+    ) -> Lease:
         return Lease(name, now + duration, "")
 
     async def release(self, lease: Lease) -> bool:
