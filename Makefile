@@ -12,7 +12,7 @@ SPREAD = -n 3 --dist loadfile --no-loadscope-reorder --hypothesis-profile=steady
 ELSEWHERE = $(addprefix --ignore=tests/,unit/dev unit/infra integration/admin integration/test_run.py \
 	integration/test_end_to_end.py integration/test_host.py integration/test_host_life.py \
 	integration/test_host_queues.py)
-COVERAGE = --cov --cov-branch --cov-report=term --cov-fail-under=95
+COVERAGE = --emulator --cov --cov-branch --cov-report=term --cov-fail-under=95
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,7 +39,7 @@ check: setup ## lint, format, types, fast tests
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -n 2 -q tests/unit
+	$(PYTHON) -m pytest -n 2 -q tests/unit tests/integration/sync
 
 format: setup ## put the code in shape
 	$(PYTHON) -m ruff check --fix

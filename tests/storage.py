@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import batched
 from pathlib import Path
@@ -90,6 +91,11 @@ class WatchedStorage(Storage):
         await super().send(queue, text, delay=delay)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "tests/integration/sync over Azurite, too, instead of storage in memory"
+    parser.addoption("--emulator", action="store_true", help=told)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     _shared.update(item.path for item in items if "azurite" in getattr(item, "fixturenames", ()))
 
@@ -103,14 +109,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 _created: set[str] = set()
 
 
-@pytest.fixture
-async def storage(emulator: str, request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
-    """Tables and queues, all empty."""
+@asynccontextmanager
+async def open_emulated(emulator: str, tests: Path) -> AsyncIterator[Storage]:
+    """The emulator's tables and queues, all empty, for a test of this file."""
     async with WatchedStorage.open(environment_of(emulator)) as storage:
         if emulator not in _created:
             await storage.create()
             _created.add(emulator)
         await empty(storage, _left)
-        if request.path not in _shared:
+        if tests not in _shared:
             _left.clear()
+        yield storage
+
+
+@pytest.fixture
+async def storage(emulator: str, request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
+    """Tables and queues, all empty."""
+    async with open_emulated(emulator, request.path) as storage:
         yield storage
