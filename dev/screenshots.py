@@ -15,7 +15,7 @@ from playwright.async_api import Page, async_playwright
 
 from dev.run.lock import RunError, check_ports, only_one
 from dev.run.observer import Observer
-from dev.run.stack import ROOT, Ports, Stack, start_stack
+from dev.run.stack import ROOT, ZONE, Ports, Stack, start_stack
 from dev.seed import create_seed
 
 PICTURES = ROOT / "docs" / "screenshots"
@@ -104,7 +104,10 @@ async def _open_browser() -> AsyncIterator[Page]:
             executable_path=found.stdout.strip(), args=["--no-sandbox", "--disable-gpu"]
         )
         context = await browser.new_context(
-            color_scheme="light", locale="en-GB", viewport={"width": WIDTH, "height": HEIGHT}
+            color_scheme="light",
+            locale="en-GB",
+            timezone_id=ZONE,
+            viewport={"width": WIDTH, "height": HEIGHT},
         )
         yield await context.new_page()
         await browser.close()
