@@ -6,7 +6,6 @@ import json
 
 import azure.functions as func
 import pytest
-from cryptography.fernet import Fernet
 
 from functions.services import Services, services
 from shared.settings import parse_section
@@ -15,14 +14,7 @@ from tests.integration.admin.pages import now
 from tests.integration.sync.office import SECTIONS
 from tests.unit.test_functions import FUNCTIONS
 
-pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(autouse=True)
-def configured(azurite: str, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AzureWebJobsStorage", azurite)
-    monkeypatch.setenv("CALENDAR_ENCRYPTION_KEYS", Fernet.generate_key().decode())
-    monkeypatch.setenv("CALENDAR_CALLBACK_URL", "https://calendar.example.com")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("app_settings")]
 
 
 async def save(calendar: Services, **pbx: str) -> None:

@@ -6,20 +6,12 @@ import json
 
 import azure.functions as func
 import pytest
-from cryptography.fernet import Fernet
 
 from functions.services import services
 from shared.state.storage import Storage
 from tests.unit.test_functions import FUNCTIONS
 
-pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(autouse=True)
-def configured(azurite: str, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AzureWebJobsStorage", azurite)
-    monkeypatch.setenv("CALENDAR_ENCRYPTION_KEYS", Fernet.generate_key().decode())
-    monkeypatch.setenv("CALENDAR_CALLBACK_URL", "https://calendar.example.com")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("app_settings")]
 
 
 async def take(storage: Storage) -> list[str]:
