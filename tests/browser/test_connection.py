@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -45,6 +45,13 @@ async def url(azurite: str) -> AsyncIterator[str]:
 async def exchange() -> AsyncIterator[ExchangeSimulator]:
     async with ExchangeSimulator(user=ACCOUNT, seed=[{"address": ACCOUNT}], minute=0.5) as exchange:
         yield exchange
+
+
+@pytest.fixture(autouse=True)
+def mended(exchange: ExchangeSimulator) -> Iterator[None]:
+    """What one test breaks is whole for the next."""
+    yield
+    exchange.remove_faults()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -173,7 +180,6 @@ async def test_a_broken_part_shows_at_its_step_with_what_to_do(
     await page.get_by_role("button", name="Test connection").click()
     state = page.locator("#trial-state")
     await expect(state).to_have_text("The test is over: 1 step failed.", timeout=15_000)
-    exchange.remove_faults()
     step = page.locator(f"[data-step='{broken.step}']")
     await expect(step).to_contain_text(broken.text)
     await expect(step.locator(".remedy")).to_contain_text("What to do:")
@@ -201,6 +207,20 @@ async def test_an_api_that_is_not_needed_is_missed_by_a_warning(
         *("Passed", "Warning", "Warning", "Passed")
     ]
     await expect(page.locator("[data-step='pbx.name'] .remedy")).to_contain_text("Tick Admin")
+
+
+async def test_a_version_of_exchange_that_is_not_known_is_a_warning(
+    visit: Open, exchange: ExchangeSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange._endpoint, "_version", "14.3.123.4")
+    page = await visit("/configuration/exchange")
+    await fill_in(page, exchange_form(exchange) | {"detection": "poll"})
+    await page.get_by_role("button", name="Test connection").click()
+    state = page.locator("#trial-state")
+    await expect(state).to_have_text("The test is over: everything works, with 1 warning.", timeout=15_000)
+    version = page.locator("[data-step='exchange.version']")
+    await expect(version).to_contain_text("14.3.123.4, which is not known here.")
+    await expect(version.locator(".remedy")).to_contain_text("Exchange 2013 SP1 or newer is needed")
 
 
 async def test_what_was_corrected_is_tested_again_and_not_saved(visit: Open, pbx: PbxSimulator) -> None:
