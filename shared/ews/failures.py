@@ -176,7 +176,8 @@ _CODES: dict[str, _Row] = {
     "ErrorInvalidPushSubscriptionUrl": (
         RequestRefused,
         None,
-        "Exchange does not accept the callback address. Correct it: a complete https:// address.",
+        "Exchange does not accept the callback address. Set CALENDAR_CALLBACK_URL to a complete https:// "
+        "address by which Exchange reaches this service.",
     ),
 }
 

@@ -347,7 +347,7 @@ async def open_session(link: PbxLink, *, patience: float = ANSWER_TIMEOUT) -> As
         ) from error
     except (OSError, WebSocketException) as error:
         raise PbxUnavailable(
-            "pbx.address: no connection to the PBX. It is away, or the address is wrong."
+            "pbx.address: no connection to the PBX. Check that the PBX is running, and its address."
         ) from error
     async with PbxSession(connection, patience) as session:
         await session.sign_in(link.app, link.password)

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from aiohttp import web
+from multidict import CIMultiDict
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    async_playwright,
+)
 
 from dev.host import FunctionsHost
+from functions.services import Services
 from tests.integration.admin.conftest import ROOT, free_port, serve
+from tests.integration.admin.pages import open_browser
 
 AXE = ROOT / "dev" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+OPTIONS = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+UNUSED = [
+    # The suggestions below the address bar, hidden pages that take more work than the page in each window.
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "AimEnabled"),
+    # Only the last list of features counts; these are of Playwright's own.
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
+    *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding", "OptimizationHints"),
+    *("ThirdPartyStoragePartitioning", "NetworkTimeServiceQuerying", "PreconnectToSearch"),
+]
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
+    *("--disable-component-update", "--disable-sync", f"--disable-features={','.join(UNUSED)}"),
 ]
 
-Scheme = Literal["light", "dark"]
 Open = Callable[..., Awaitable[Page]]
-LOOKS: list[tuple[Scheme, int]] = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
-"""Colours and widths in which every page has to do."""
+Scheme = Literal["light", "dark"]
+LOOKS: list[tuple[Scheme, int]] = [("light", 1280), ("dark", 360)]
+"""Colours and widths in which every page has to do: each of them once, as none depends on the other."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -49,33 +70,38 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest.fixture
+def complaints() -> list[str]:
+    """What a browser complains about; a test takes out what it wants."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def url(host: FunctionsHost) -> str:
+    """Where the pages are; for a file that wants others, another one."""
+    return host.url
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def visit(host: FunctionsHost, browser: Browser) -> AsyncIterator[Open]:
+async def visit(url: str, browser: Browser, complaints: list[str]) -> AsyncIterator[Open]:
     """Opens a page; at the end it must not have complained about anything."""
-    complaints: list[str] = []
-    contexts = []
+    contexts: list[BrowserContext] = []
 
-    async def open_page(path: str, scheme: Scheme = "light", width: int = 1280, **options: Any) -> Page:
-        context = await browser.new_context(
-            base_url=host.url,
-            color_scheme=scheme,
-            viewport={"width": width, "height": 800},
-            **options,
-        )
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    def watch(request: Request) -> None:
+        if not request.url.startswith(url):
+            complaints.append(request.url)
+
+    async def open_page(path: str, **options: Any) -> Page:
+        context = await browser.new_context(base_url=url, viewport={"width": 1280, "height": 800}, **options)
         contexts.append(context)
+        context.on("console", hear)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("request", watch)
         page = await context.new_page()
-
-        def hear(message: ConsoleMessage) -> None:
-            if message.type == "error":
-                complaints.append(message.text)
-
-        def watch(request: Request) -> None:
-            if not request.url.startswith(host.url):
-                complaints.append(request.url)
-
-        page.on("console", hear)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", watch)
         answer = await page.goto(path)
         assert answer is not None
         assert answer.status == 200
@@ -87,11 +113,49 @@ async def visit(host: FunctionsHost, browser: Browser) -> AsyncIterator[Open]:
     assert complaints == []
 
 
+@asynccontextmanager
+async def listening(calendar: Services) -> AsyncIterator[str]:
+    """The address at which these services' pages answer, in this process.
+
+    Playwright's routes are no way to them: what follows a redirection is sent past them.
+    """
+    application = open_browser(calendar)
+
+    async def pass_on(request: web.Request) -> web.Response:
+        answer = await application.request(
+            request.method, request.path_qs, headers=request.headers, content=await request.read()
+        )
+        headers = CIMultiDict(answer.headers.multi_items())
+        return web.Response(status=answer.status_code, headers=headers, body=answer.content)
+
+    server = web.Application()
+    server.router.add_route("*", "/{path:.*}", pass_on)
+    runner = web.AppRunner(server, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with application:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def faults_of(page: Page) -> list[str]:
+    """What keeps anybody from using a page, in every look; the last of them stays."""
+    faults = []
+    for scheme, width in LOOKS:
+        # Without motion nothing is caught half-way from one colour to the other.
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        await page.set_viewport_size({"width": width, "height": 800})
+        faults += [f"{scheme}: {each}" for each in await violations(page)]
+        if await is_too_wide(page):
+            faults.append(f"{width} pixels: it has to be scrolled sideways")
+    return faults
+
+
 async def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong with a page, a line each."""
-    await page.evaluate(AXE.read_text("utf-8"))
-    rules = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
-    found = await page.evaluate(f"axe.run({rules})")
+    """What axe-core finds wrong with a page as it looks, a line each."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE.read_text("utf-8"))
+    found = await page.evaluate("options => axe.run(options)", OPTIONS)
     return [
         f"{each['id']}: {each['help']}: {node['html'][:200]} {node.get('failureSummary', '')}"
         for each in found["violations"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import LOOKS, Open, Scheme, is_too_wide, violations
+from tests.browser.conftest import Open, faults_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -19,12 +19,15 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+FLAWS = """
+@media (prefers-color-scheme: dark) { h1 { color: #333; } }
+@media (max-width: 400px) { main { min-width: 500px; } }
+"""
+
+
 @pytest.mark.parametrize("path", PAGES)
-async def test_everybody_can_use_the_page(visit: Open, path: str, scheme: Scheme, width: int) -> None:
-    page = await visit(path, scheme, width)
-    assert await violations(page) == []
-    assert not await is_too_wide(page)
+async def test_everybody_can_use_the_page(visit: Open, path: str) -> None:
+    assert await faults_of(await visit(path)) == []
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -42,8 +45,20 @@ async def test_the_keyboard_leads_to_the_content_first(visit: Open) -> None:
     assert await page.evaluate("document.activeElement.id") == "content"
 
 
-async def test_axe_would_find_something(visit: Open) -> None:
-    """The judge is awake."""
+async def test_the_judge_finds_what_is_wrong_in_every_look_and_in_one_only(visit: Open) -> None:
     page = await visit("/")
-    await page.evaluate("document.querySelector('main').innerHTML += '<img><input>'")
-    assert {line.split(":")[0] for line in await violations(page)} >= {"image-alt", "label"}
+    await page.evaluate("document.querySelector('main').innerHTML += '<img>'")
+    # Unlike an element of their own, the page's policy lets these styles in.
+    await page.evaluate(
+        """rules => {
+            const sheet = new CSSStyleSheet();
+            sheet.replaceSync(rules);
+            document.adoptedStyleSheets = [sheet];
+        }""",
+        FLAWS,
+    )
+    found = {": ".join(fault.split(": ")[:2]) for fault in await faults_of(page)}
+    assert found == {
+        *("light: image-alt", "dark: image-alt", "dark: color-contrast"),
+        "360 pixels: it has to be scrolled sideways",
+    }

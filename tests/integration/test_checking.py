@@ -396,7 +396,7 @@ async def test_a_cloud_that_refuses_the_secret_fails_the_sign_in(
     [
         ({"password": "wrong"}, "refused the app", "App object"),
         ({"certificate": ""}, "certificate is not trusted", "Configure the certificate"),
-        ({"address": "nowhere.invalid"}, "no connection to the PBX", "address is wrong"),
+        ({"address": "nowhere.invalid"}, "no connection to the PBX", "PBX is running"),
     ],
 )
 async def test_what_keeps_us_from_the_pbx_fails_the_login(

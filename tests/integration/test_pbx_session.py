@@ -146,7 +146,7 @@ async def test_a_pbx_that_is_away_is_said_to_be_away() -> None:
         error = await refusal(link_to(pbx))
         assert (type(error), str(error)) == (
             PbxUnavailable,
-            "pbx.address: no connection to the PBX. It is away, or the address is wrong.",
+            "pbx.address: no connection to the PBX. Check that the PBX is running, and its address.",
         )
         await pbx.come_back()
         async with open_session(link_to(pbx)):

@@ -16,6 +16,7 @@ import pytest_asyncio
 from dev.exchange import ExchangeSimulator
 from dev.host import FunctionsHost
 from dev.pbx import PbxSimulator
+from dev.pbx.switchboard import APIS
 from functions.admin.app import create_app
 from functions.services import Services
 from tests.integration.admin.conftest import API, empty_storage, free_port, serve
@@ -172,8 +173,9 @@ async def test_a_missing_mailbox_shows_at_its_step(office: Office) -> None:
 
 
 async def test_a_missing_right_of_the_app_shows_at_its_step(office: Office) -> None:
-    office.pbx.switchboard.apis = frozenset({"Admin", "TableUsers"})
-    assert "PbxApi" in failure(await office.check(systems=["pbx"], pbx=office.pbx_section()))["text"]
+    office.pbx.switchboard.apis = APIS - {"PbxApi"}
+    step = failure(await office.check(systems=["pbx"], pbx=office.pbx_section()))
+    assert step["text"] == "Not granted: PbxApi."
 
 
 async def test_a_search_for_exchange_shows_what_it_tried(office: Office) -> None:
