@@ -68,7 +68,8 @@ class Budget:
             reserved = limit // 4 if wanted > 1 else 0
             free = min(wanted, limit - len(alive) - reserved)
             if free < 1:
-                return Pause(_FULL)
+                # The fewer may work, the longer it takes until one is through.
+                return Pause(_FULL * max(1.0, FIRST / limit))
             slots = tuple((_PROBE if probe else "") + secrets.token_hex(6) for _ in range(free))
             taken = alive | dict.fromkeys(slots, now + _SLOT_LIFE)
             if await self._write(replace(state, slots=taken)):

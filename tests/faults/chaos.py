@@ -129,6 +129,7 @@ class Chaos:
     kills: Counter[str] = field(default_factory=Counter)
     number: int = 0
     gate: Gate | None = None
+    overrun: str = ""
 
     def __post_init__(self) -> None:
         self._faults = Random(f"{self.seed} faults")
@@ -159,7 +160,8 @@ class Chaos:
         self.calls[call] += 1
         self.number += 1
         if self.number > MOST_CALLS:
-            raise Overrun(f"{self.number} calls, the most of all {self.calls.most_common(3)}")
+            self.overrun = f"more than {MOST_CALLS} calls, the most of all {self.calls.most_common(3)}"
+            raise Overrun(self.overrun)
         fault = None
         if self.point is not None:
             if self.number == self.point.number:

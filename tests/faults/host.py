@@ -193,8 +193,8 @@ class Host:
                 self.ended[name] += 1
 
         task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(invoke(), context=copy_context())
-        process.tasks.add(task)
-        task.add_done_callback(process.tasks.discard)
+        process.tasks[task] = None
+        task.add_done_callback(process.tasks.pop)
         return task
 
     def _spawn(self, work: Any) -> None:

@@ -24,7 +24,8 @@ class Process:
         self.name = f"worker {number}"
         self.chaos = chaos
         self.dead = False
-        self.tasks: set[asyncio.Task[None]] = set()
+        # In their order: a set's would be that of their places in memory, another one in every run.
+        self.tasks: dict[asyncio.Task[None], None] = {}
         self.on_death: list[Callable[[], None]] = []
 
     def kill(self) -> None:
@@ -33,7 +34,7 @@ class Process:
             return
         self.dead = True
         self.chaos.say(f"{self.name} is dead")
-        for task in self.tasks:
+        for task in list(self.tasks):
             if task is not asyncio.current_task():
                 task.cancel()
         for callback in self.on_death:

@@ -111,6 +111,8 @@ def conclude(world: World, verdict: Verdict) -> Verdict:
         # What an administrator does in vain they are told.
         if not error.endswith(("ServiceRequestError", "ServiceResponseError", ": administrator"))
     ]
+    if world.chaos.overrun:
+        verdict.problems.append(world.chaos.overrun)
     verdict.presences = len(world.pbx.taken)
     verdict.faults, verdict.calls, verdict.kills = world.chaos.counts, world.chaos.calls, world.chaos.kills
     verdict.runs, verdict.errors, verdict.number = world.host.runs, world.host.errors, world.chaos.number

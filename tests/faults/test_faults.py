@@ -59,7 +59,7 @@ async def _kill(process: Process) -> list[str]:
             await write(f"{name} cleans up")
 
     tasks = [asyncio.create_task(work(name)) for name in "ab"]
-    process.tasks |= set(tasks)
+    process.tasks |= dict.fromkeys(tasks)
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(end, Killed | asyncio.CancelledError) for end in ends)
     return written

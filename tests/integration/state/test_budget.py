@@ -207,3 +207,10 @@ async def test_no_more_are_given_than_the_administrator_allows(storage: Storage)
     assert isinstance(await one.acquire(1, NOW), Pause)
     await one.release(grant, NOW, None)
     assert await count_free(Budget(storage), NOW) == FIRST, "the limit itself stays"
+
+
+async def test_the_fewer_may_work_the_later_one_tries_again_who_finds_no_slot(budget: Budget) -> None:
+    while (grant := await budget.acquire(1, NOW)) != Pause(2 * SECOND):
+        assert isinstance(grant, Grant)
+    await budget.release(Grant(()), NOW, 10 * SECOND)
+    assert await budget.acquire(1, NOW + 10 * SECOND) == Pause(4 * SECOND)
