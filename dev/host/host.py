@@ -102,14 +102,10 @@ class FunctionsHost:
             if binding["type"] == "queue":
                 await self._queues.open(binding)
         invoke = partial(self._invoke, function)
-        if function.kind == "timerTrigger":
-            try:
-                schedule = Schedule(resolve(function.trigger["schedule"]))
-            except ValueError as error:
-                raise HostError(f"The schedule of {function.name} is wrong: {error}.") from error
+        if function.trigger["type"] == "timerTrigger":
             self._timers[function.name] = function
-            return partial(run_when_due, schedule, invoke)
-        if function.kind == "queueTrigger":
+            return partial(run_when_due, Schedule(resolve(function.trigger["schedule"])), invoke)
+        if function.trigger["type"] == "queueTrigger":
             queue = await self._queues.open(function.trigger)
             poison = await self._queues.open(function.trigger, "-poison")
             lease = self._options.function_timeout + timedelta(minutes=1)
@@ -137,7 +133,7 @@ class FunctionsHost:
         finally:
             current_invocation.reset(token)
             duration = round((time.perf_counter() - started) * 1000, 1)
-            level, outcome = (logging.ERROR, "failed") if failure is not None else (logging.INFO, "succeeded")
+            level, outcome = (logging.INFO, "succeeded") if failure is None else (logging.ERROR, "failed")
             told = {**invocation, "duration_ms": duration, "outcome": outcome, "detail": failure}
             _log.log(level, "%s %s", function.name, outcome, extra=told)
         return None

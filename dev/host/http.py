@@ -27,7 +27,8 @@ KEYS = {
 
 def add_routes(app: web.Application, functions: Sequence[Function], prefix: str, invoke: Invoke) -> None:
     """Lead requests to HTTP functions, by the most specific route. Raises HostError."""
-    routes = [(_path(function, prefix), function) for function in functions if function.kind == "httpTrigger"]
+    http = [function for function in functions if function.trigger["type"] == "httpTrigger"]
+    routes = [(_path(function, prefix), function) for function in http]
     for path, function in sorted(routes, key=lambda route: (":" in route[0], route[0].count("{"))):
         for method in function.trigger.get("methods") or ["*"]:
             app.router.add_route(method, path, partial(_serve, function, invoke))

@@ -8,20 +8,21 @@ from datetime import UTC, datetime, timedelta
 
 from cronsim import CronSim, CronSimError
 
+from dev.host.configuration import HostError
 from dev.host.worker import TypedData
 
 LATE = timedelta(seconds=1)
 
 
 class Schedule:
-    """``second minute hour day month weekday``; without seconds they are 0. Raises ValueError for others."""
+    """``second minute hour day month weekday``; without seconds they are 0. Raises HostError for others."""
 
     def __init__(self, expression: str) -> None:
         self._expression = expression
         try:
             self.next_after(datetime.now(UTC))
         except (CronSimError, StopIteration) as error:
-            raise ValueError(f"'{expression}' is not an NCRONTAB expression, or never comes") from error
+            raise HostError(f"'{expression}' is not an NCRONTAB expression, or never comes.") from error
 
     def next_after(self, moment: datetime) -> datetime:
         """The first occurrence after ``moment`` (UTC)."""

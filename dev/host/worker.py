@@ -76,11 +76,6 @@ class Function:
     trigger: Mapping[str, Any]
     outputs: tuple[Mapping[str, Any], ...]
 
-    @property
-    def kind(self) -> str:
-        """The type of its trigger."""
-        return str(self.trigger["type"])
-
     async def run(self, invocation_id: str, data: TypedData, metadata: Mapping[str, TypedData]) -> Outputs:
         """Run it on its trigger's value. Raises RuntimeError with the traceback if it fails."""
         request = Message(

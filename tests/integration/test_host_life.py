@@ -80,7 +80,7 @@ TIMER_FUNCTION = '@app.timer_trigger("t", "{}")\ndef f(t: func.TimerRequest) -> 
             '@app.route("x/{id:int}")\ndef f(req: func.HttpRequest) -> str: ...',
             "'api/x/{id:int}' of f is not understood",
         ),
-        (TIMER_FUNCTION.format("* * *"), "schedule of f is wrong"),
+        (TIMER_FUNCTION.format("* * *"), r"'\* \* \*' is not an NCRONTAB expression"),
         (TIMER_FUNCTION.format("%NOT_SET%"), "setting NOT_SET is missing"),
         (QUEUE_FUNCTION.replace("Files", "Absent"), "setting Absent is missing"),
         (
