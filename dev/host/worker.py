@@ -4,26 +4,67 @@ Microsoft's library azure-functions-runtime keeps its registry of functions in m
 ``function_app`` by that name: one app at a time in a process, and a fresh import each time.
 """
 
-import asyncio
-import contextlib
 import importlib
 import json
-import logging
 import sys
-import time
 import traceback
-import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from azure_functions_runtime import handle_event  # type: ignore[import-untyped]
 
 from dev.host.configuration import HostError
-from dev.host.logs import current_invocation, logger
-from dev.host.protos import PROTOS, Message, ParameterBinding, TypedData
+
+
+class Message(SimpleNamespace):
+    """A message between a Functions host and its worker, as in FunctionRpc.proto.
+
+    The library only reads attributes, calls WhichOneof and builds answers by the namespace it is given, so
+    no protobuf is needed.
+    """
+
+
+class TypedData(Message):
+    """One value and its kind, as in ``TypedData(string="x")``."""
+
+    def WhichOneof(self, _group: str) -> str | None:
+        return next(iter(vars(self)), None)
+
+    @property
+    def value(self) -> Any:
+        return next(iter(vars(self).values()), None)
+
+
+class _Protos:
+    """The namespace. What is not named here is just a message, and what may be null its value."""
+
+    TypedData = TypedData
+
+    class ParameterBinding(Message):
+        def WhichOneof(self, _group: str) -> str:
+            return "data"
+
+    class BindingInfo(Message):
+        undefined, out, inout = 0, 1, 2
+
+    class StatusResult(Message):
+        Failure, Success = 0, 1
+
+    class RpcHttpCookie(Message):
+        SameSite = SimpleNamespace(**{"None": None, "Lax": "lax", "Strict": "strict", "ExplicitNone": "none"})
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda value: value) if name.startswith("Nullable") else Message
+
+
+_PROTOS = _Protos()
+
+type Outputs = Mapping[str, TypedData]
+"""What a function set, by the name of the binding; what it returned is ``$return``."""
 
 
 @dataclass(frozen=True)
@@ -35,128 +76,55 @@ class Function:
     trigger: Mapping[str, Any]
     outputs: tuple[Mapping[str, Any], ...]
 
-    @property
-    def kind(self) -> str:
-        """The type of its trigger."""
-        return str(self.trigger["type"])
+    async def run(self, invocation_id: str, data: TypedData, metadata: Mapping[str, TypedData]) -> Outputs:
+        """Run it on its trigger's value. Raises RuntimeError with the traceback if it fails."""
+        request = Message(
+            invocation_id=invocation_id,
+            function_id=self.id,
+            input_data=[_PROTOS.ParameterBinding(name=self.trigger["name"], data=data)],
+            trigger_metadata=metadata,
+            trace_context=Message(trace_parent="", trace_state="", attributes={}),
+            retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
+        )
+        answer = await handle_event.invocation_request(Message(request=Message(invocation_request=request)))
+        if answer.result.status != _PROTOS.StatusResult.Success:
+            raise RuntimeError(answer.result.exception.stack_trace)
+        outputs = {output.name: output.data for output in answer.output_data}
+        return outputs if answer.return_value is None else {**outputs, "$return": answer.return_value}
 
 
-@dataclass(frozen=True)
-class Result:
-    """How an invocation ended; ``outputs`` holds what was set, by binding name, "$return" among them."""
-
-    outputs: Mapping[str, TypedData]
-    error: str | None = None
-
-
-@contextlib.contextmanager
+@contextmanager
 def importable(root: Path) -> Iterator[None]:
-    """The app at ``root`` can be imported inside, and is forgotten after it."""
-    before = set(sys.modules)
+    """The app at ``root`` can be imported inside, and another one after it."""
     sys.modules.pop("function_app", None)
     sys.path.insert(0, str(root))
     importlib.invalidate_caches()
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(root))
-        for name in set(sys.modules) - before | {"function_app"}:
-            file = Path(getattr(sys.modules.get(name), "__file__", None) or "/")
-            if name == "function_app" or (
-                file.is_relative_to(root) and file.relative_to(root).parts[0] not in (".venv", "dev", "tests")
-            ):
-                sys.modules.pop(name, None)
+        sys.path.remove(str(root))
+        sys.modules.pop("function_app", None)
 
 
 async def load_functions(root: Path) -> list[Function]:
-    """Import function_app.py and index its functions; raises HostError with the reason and its line."""
+    """Import function_app.py and index its functions. Raises HostError with the reason and its line."""
     if not (root / "function_app.py").is_file():
         raise HostError(f"There is no function_app.py in {root}.")
     try:
         importlib.import_module("function_app")
     except Exception as error:
         raise HostError(f"function_app.py cannot be loaded: {_describe(error, root)}.") from error
-    init = Message(function_app_directory=str(root), capabilities={})
-    properties = {"host": "127.0.0.1", "protos": PROTOS}
-    request = Message(request=Message(worker_init_request=init), properties=properties)
-    answer = await handle_event.worker_init_request(request)
-    if answer.result.status != PROTOS.StatusResult.Success:
+    init = Message(worker_init_request=Message(function_app_directory=str(root), capabilities={}))
+    answer = await handle_event.worker_init_request(Message(request=init, properties={"protos": _PROTOS}))
+    if answer.result.status != _PROTOS.StatusResult.Success:
         raise HostError(f"The functions cannot be indexed: {answer.result.exception.message}")
-    metadata = await handle_event.functions_metadata_request(Message(request=Message()))
+    metadata = await handle_event.functions_metadata_request(Message())
     return [_function(item) for item in metadata.function_metadata_results or []]
-
-
-class Invoker:
-    """What HTTP, timers, queues and the administrator's requests run functions through.
-
-    ``write`` puts what a function set into its output bindings; ``limit`` is how long one may run.
-    """
-
-    def __init__(
-        self, write: Callable[[Function, Mapping[str, TypedData]], Awaitable[None]], limit: timedelta
-    ) -> None:
-        self._write = write
-        self._limit = limit.total_seconds()
-
-    async def invoke(
-        self, function: Function, data: TypedData, metadata: Mapping[str, TypedData] | None = None
-    ) -> Result:
-        """Run the function once on ``data``, its trigger's value, then write its outputs if it succeeded.
-
-        What fails is in the result, and one line in the log says how it went.
-        """
-        invocation_id = str(uuid.uuid4())
-        token = current_invocation.set((function.name, invocation_id))
-        started = time.perf_counter()
-        result = Result({}, error="The host stopped before the function ended.")
-        try:
-            async with asyncio.timeout(self._limit):
-                result = await _run(function, invocation_id, data, metadata or {})
-            if result.error is None:
-                await self._write(function, result.outputs)
-        except TimeoutError:
-            result = Result({}, error="The function ran longer than functionTimeout.")
-        except Exception as error:
-            result = Result({}, error=f"An output binding failed: {error!r}")
-        finally:
-            current_invocation.reset(token)
-            level, outcome = (logging.ERROR, "failed") if result.error else (logging.INFO, "succeeded")
-            fields = {
-                "function": function.name,
-                "invocation_id": invocation_id,
-                "trigger": function.kind,
-                "duration_ms": round((time.perf_counter() - started) * 1000, 1),
-                "outcome": outcome,
-                "detail": result.error or "",
-            }
-            logger.log(level, "%s %s", function.name, outcome, extra=fields)
-        return result
-
-
-async def _run(
-    function: Function, invocation_id: str, data: TypedData, metadata: Mapping[str, TypedData]
-) -> Result:
-    request = Message(
-        invocation_id=invocation_id,
-        function_id=function.id,
-        input_data=[ParameterBinding(name=function.trigger["name"], data=data)],
-        trigger_metadata=dict(metadata),
-        trace_context=Message(trace_parent="", trace_state="", attributes={}),
-        retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
-    )
-    answer = await handle_event.invocation_request(Message(request=Message(invocation_request=request)))
-    if answer.result.status != PROTOS.StatusResult.Success:
-        return Result({}, answer.result.exception.stack_trace)
-    outputs = {output.name: output.data for output in answer.output_data}
-    if answer.return_value is not None:
-        outputs["$return"] = answer.return_value
-    return Result(outputs)
 
 
 def _function(metadata: Message) -> Function:
     bindings = [json.loads(text) for text in metadata.raw_bindings]
-    (trigger,) = (binding for binding in bindings if binding["type"].lower().endswith("trigger"))
+    (trigger,) = (binding for binding in bindings if binding["type"].endswith("Trigger"))
     outputs = tuple(binding for binding in bindings if binding is not trigger)
     return Function(metadata.function_id, metadata.name, trigger, outputs)
 

@@ -78,11 +78,11 @@ TIMER_FUNCTION = '@app.timer_trigger("t", "{}")\ndef f(t: func.TimerRequest) -> 
         ('@app.route("x")\ndef f(other: str) -> str: ...', "cannot load the f function"),
         (
             '@app.route("x/{id:int}")\ndef f(req: func.HttpRequest) -> str: ...',
-            "'{id:int}' is not understood",
+            "'api/x/{id:int}' of f is not understood",
         ),
-        (TIMER_FUNCTION.format("* * *"), "schedule of f is wrong"),
+        (TIMER_FUNCTION.format("* * *"), r"'\* \* \*' is not an NCRONTAB expression"),
         (TIMER_FUNCTION.format("%NOT_SET%"), "setting NOT_SET is missing"),
-        (QUEUE_FUNCTION.replace("Files", "Absent"), "setting Absent .* is missing"),
+        (QUEUE_FUNCTION.replace("Files", "Absent"), "setting Absent is missing"),
         (
             '@app.route("x")\n@app.blob_output("b", "p", "Files")\n'
             "def f(req: func.HttpRequest, b: func.Out[str]) -> str: ...",
@@ -170,7 +170,7 @@ async def test_a_catch_all_route_gets_whatever_no_other_has(tmp_path: Path) -> N
                 assert response.status == 200
                 return await response.json(content_type=None) if "X-Function" in response.headers else None
 
-        async with http.post("/API/hook/a/b") as response:
+        async with http.post("/api/hook/a/b") as response:
             assert await response.text() == "ab"
         async with http.post("/api/hook/new/now") as response:
             assert await response.text() == "literal"

@@ -4,15 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.host.configuration import (
-    HostError,
-    HostOptions,
-    QueueOptions,
-    connection_string,
-    read_host_json,
-    read_local_settings,
-    resolve,
-)
+from dev.host.configuration import HostError, HostOptions, QueueOptions, read_host_json, resolve
 
 
 def host_json(folder: Path, document: object) -> Path:
@@ -31,7 +23,7 @@ def test_the_queue_options_of_host_json_are_honoured(tmp_path: Path) -> None:
         "messageEncoding": "base64",
     }
     path = host_json(tmp_path, {"version": "2.0", "extensions": {"queues": queues}})
-    assert read_host_json(path, {}).extensions.queues == QueueOptions(
+    assert read_host_json(path).queues == QueueOptions(
         batch_size=4,
         new_batch_threshold=0,
         visibility_timeout=timedelta(seconds=30),
@@ -41,24 +33,26 @@ def test_the_queue_options_of_host_json_are_honoured(tmp_path: Path) -> None:
 
 
 def test_what_host_json_does_not_say_has_the_defaults_of_azure(tmp_path: Path) -> None:
-    assert read_host_json(host_json(tmp_path, {"version": "2.0"}), {}) == HostOptions(version="2.0")
+    assert read_host_json(host_json(tmp_path, {"version": "2.0"})) == HostOptions(version="2.0")
 
 
 def test_the_threshold_for_a_new_batch_follows_the_batch_size(tmp_path: Path) -> None:
     path = host_json(tmp_path, {"version": "2.0", "extensions": {"queues": {"batchSize": 10}}})
-    assert read_host_json(path, {}).extensions.queues.new_batch_threshold == 5
+    assert read_host_json(path).queues.new_batch_threshold == 5
 
 
-def test_settings_lie_over_host_json(tmp_path: Path) -> None:
+def test_settings_lie_over_host_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = host_json(tmp_path, {"version": "2.0", "extensions": {"http": {"routePrefix": "v1"}}})
     settings = {
         "AzureFunctionsJobHost__extensions__http__routePrefix": "",
         "AzureFunctionsJobHost__extensions__queues__batchSize": "3",
         "AzureFunctionsJobHost__functionTimeout": "00:10:00",
     }
-    options = read_host_json(path, settings)
-    assert options.extensions.http.route_prefix == ""
-    assert options.extensions.queues.batch_size == 3
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    options = read_host_json(path)
+    assert options.route_prefix == ""
+    assert options.queues.batch_size == 3
     assert options.function_timeout == timedelta(minutes=10)
 
 
@@ -78,39 +72,19 @@ def test_settings_lie_over_host_json(tmp_path: Path) -> None:
 def test_wrong_queue_options_are_refused(tmp_path: Path, queues: object, said: str) -> None:
     path = host_json(tmp_path, {"version": "2.0", "extensions": {"queues": queues}})
     with pytest.raises(HostError, match=said):
-        read_host_json(path, {})
+        read_host_json(path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": "1.0"}', "{}"])
 def test_a_broken_host_json_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "host.json").write_text(text)
     with pytest.raises(HostError, match=r"host\.json"):
-        read_host_json(tmp_path / "host.json", {})
+        read_host_json(tmp_path / "host.json")
 
 
-def test_percent_signs_name_settings() -> None:
-    assert resolve("%A%-x-%B%", {"A": "1", "B": "2"}) == "1-x-2"
-    with pytest.raises(HostError, match="the setting C is missing"):
-        resolve("%C%", {"A": "1"})
-
-
-def test_local_settings_are_texts(tmp_path: Path) -> None:
-    path = tmp_path / "local.settings.json"
-    path.write_text('\ufeff{"IsEncrypted": false, "Values": {"A": "1", "B": 2}, "Host": {}}', "utf-8")
-    assert read_local_settings(path) == {"A": "1", "B": "2"}
-    assert read_local_settings(tmp_path / "absent.json") == {}
-
-
-@pytest.mark.parametrize("text", ['{"IsEncrypted": true}', '{"Values": []}', "nonsense"])
-def test_wrong_local_settings_are_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "local.settings.json"
-    path.write_text(text)
-    with pytest.raises(HostError, match=r"local\.settings\.json"):
-        read_local_settings(path)
-
-
-def test_connections_are_found_by_their_setting() -> None:
-    assert connection_string({"Files": "x"}, "Files") == "x"
-    assert connection_string({"AzureWebJobsFiles": "x"}, "Files") == "x"
-    with pytest.raises(HostError, match="The setting S"):
-        connection_string({}, "S")
+def test_percent_signs_name_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A", "1")
+    monkeypatch.setenv("B", "2")
+    assert resolve("%A%-x-%B%") == "1-x-2"
+    with pytest.raises(HostError, match="The setting C is missing"):
+        resolve("%C%")

@@ -2,7 +2,8 @@ import json
 import logging
 import sys
 
-from dev.host.logs import JsonLines, current_invocation
+from dev.host.__main__ import JsonLines
+from dev.host.host import current_invocation
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -10,7 +11,7 @@ def record(message: str, **extra: object) -> logging.LogRecord:
 
 
 def test_a_record_of_user_code_says_which_invocation_it_belongs_to() -> None:
-    token = current_invocation.set(("tick", "id-1"))
+    token = current_invocation.set({"function": "tick", "invocation_id": "id-1"})
     try:
         line = json.loads(JsonLines().format(record("two\nlines")))
     finally:
