@@ -87,8 +87,10 @@ class FunctionsHost:
             said = f"Port {self._port} cannot be used: {os.strerror(error.errno or 0)}."
             raise HostError(said) from error
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        for listen in filter(None, listeners):
-            self._spawn(listen(self._stop))
+        for function, listen in zip(functions, listeners, strict=True):
+            disabled = os.environ.get(f"AzureWebJobs.{function.name}.Disabled", "")
+            if listen and disabled.lower() not in ("true", "1"):
+                self._spawn(listen(self._stop))
         _log.info("%d functions are running at %s", len(functions), self.url)
 
     async def _listener(

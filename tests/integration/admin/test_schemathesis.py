@@ -22,7 +22,7 @@ CHECKS = (
     "response_schema_conformance",
     "ignored_auth",
 )
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "3"))
 
 
 async def test_no_answer_is_undocumented_or_a_fault_of_the_server(running: Running, tmp_path: Path) -> None:
