@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run calendar test coverage faults check format bench screenshots clean
+.PHONY: help setup run calendar test browser coverage faults check format bench screenshots clean
 
 # A node that came as a Python package stands in .venv/bin.
 PYTHON = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
@@ -7,7 +7,7 @@ BENCHES = $(basename $(notdir $(filter-out %/__init__.py,$(wildcard tests/bench/
 # Else every process that a test starts would compile all its modules again.
 export PYTHONDONTWRITEBYTECODE =
 # Whole files, in their order: the long ones stand before the unit tests, which fill what is left at the end.
-SPREAD = -n 3 --dist loadfile --no-loadscope-reorder --hypothesis-profile=steady
+SPREAD = -n 4 --dist loadfile --no-loadscope-reorder --hypothesis-profile=steady
 # Tracing makes tests half as slow again: only those do it that are about shared/ itself.
 ELSEWHERE = $(addprefix --ignore=tests/,unit/dev unit/infra integration/admin integration/test_run.py \
 	integration/test_end_to_end.py integration/test_host.py integration/test_host_life.py \
@@ -26,8 +26,11 @@ run: setup ## everything on this machine: PBX, Exchange, storage, functions (ARG
 calendar: setup ## change a calendar while it runs (ARGS=...)
 	@$(PYTHON) -m dev.calendar $(ARGS)
 
-test: setup ## all tests; with ARGS=... only those
-	$(PYTHON) -m pytest $(SPREAD) $(ARGS)
+test: setup ## all tests but those in a browser; with ARGS=... only those
+	$(PYTHON) -m pytest $(SPREAD) $(or $(ARGS),--ignore=tests/browser)
+
+browser: setup ## the tests of the page in a browser
+	$(PYTHON) -m pytest $(SPREAD) tests/browser
 
 coverage: setup ## the branch coverage of shared/
 	$(PYTHON) -m pytest $(SPREAD) $(COVERAGE) $(ELSEWHERE) tests/unit tests/integration

@@ -55,7 +55,7 @@ class Worker:
         """When each user was read."""
         assert self.process.stdout is not None
         # A thread that reads can't be interrupted, but the process can be ended.
-        patience = asyncio.get_running_loop().call_later(20, self.process.kill)
+        patience = asyncio.get_running_loop().call_later(60, self.process.kill)
         line = await asyncio.to_thread(self.process.stdout.readline)
         patience.cancel()
         result: dict[str, float] = json.loads(line)
