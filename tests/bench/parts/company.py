@@ -18,6 +18,7 @@ from shared.state.outbox import Outbox
 from shared.state.storage import TRANSACTION_LIMIT, Operation, Storage, partition_of
 from shared.state.users import UserStore
 from shared.sync.interfaces import PARTITIONS, Wish
+from shared.sync.tick import PAGE
 
 RULES = PresenceRules(timezone="Europe/Berlin")
 MEETING = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -128,14 +129,16 @@ async def forget(storage: Storage) -> None:
 async def tell(storage: Storage, employees: Sequence[Employee]) -> None:
     """Store what the PBX was told of everybody at night, and that all change when the meeting begins."""
     due, outbox = DueIndex(storage), Outbox(storage)
-    wishes, moments = [], []
-    for employee in employees:
-        presence = compose(employee.appointments, NIGHT, RULES)
-        due_at = next_composition(presence, NIGHT, RULES)
-        wishes.append(Wish(employee.user.guid, employee.user.sip, f"{1:012d} {NIGHT.isoformat()}", presence))
-        if due_at is not None:
-            moments.append((employee.user.guid, MEETING))
-    await outbox.put_all(wishes)
-    await due.schedule_all(moments)
+    for page in batched(employees, PAGE, strict=False):
+        wishes, moments = [], []
+        for employee in page:
+            presence = compose(employee.appointments, NIGHT, RULES)
+            due_at = next_composition(presence, NIGHT, RULES)
+            order = f"{1:012d} {NIGHT.isoformat()}"
+            wishes.append(Wish(employee.user.guid, employee.user.sip, order, presence))
+            if due_at is not None:
+                moments.append((employee.user.guid, MEETING))
+        await outbox.put_all(wishes)
+        await due.schedule_all(moments)
     while told := await outbox.take(NIGHT, 1600):
         await outbox.acknowledge(told, NIGHT)
