@@ -60,7 +60,7 @@ class Upkeep:
         subscribe: list[str] = []
         read: list[str] = []
         async for user in self.users.neglected(silent_before=now - SILENCE, overdue_before=now - _LATE):
-            if user.clearing and await self._is_in_again(user.user.guid):
+            if user.clearing and await self._finish_exclusion(user.user.guid):
                 read.append(user.user.guid)
             if not user.is_active:
                 continue
@@ -78,8 +78,8 @@ class Upkeep:
                 asked += len(guids)
         return asked
 
-    async def _is_in_again(self, guid: str) -> bool:
-        """Clear a user whose exclusion was broken off; tell whether they were let in again meanwhile."""
+    async def _finish_exclusion(self, guid: str) -> bool:
+        """Clear a user whose exclusion was broken off; tell whether somebody let them in again meanwhile."""
         try:
             await self.farewell.keep_out(guid)
         except StateConflict:
