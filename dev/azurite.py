@@ -1,5 +1,6 @@
 """The storage emulator Azurite (npm package ``azurite``) as a child process."""
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 EXECUTABLE = Path(__file__).parent / "node_modules" / ".bin" / "azurite"
+PRELOAD = Path(__file__).with_suffix(".js")
 START_SECONDS = 30.0
 
 # The account and key that the emulator documents for everybody; not a secret.
@@ -51,6 +53,7 @@ class Azurite:
             self._process = subprocess.Popen(
                 ["sh", "-c", _UNTIL_EOF, "sh", str(executable.absolute()), *options],
                 cwd=self._directory.name,
+                env=os.environ | {"NODE_OPTIONS": f"--require {json.dumps(str(PRELOAD.absolute()))}"},
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,

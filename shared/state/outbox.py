@@ -71,18 +71,18 @@ class Outbox:
         by_partition: dict[str, list[Wish]] = defaultdict(list)
         for wish in wishes:
             by_partition[partition_of(wish.guid)].append(wish)
+        waiting = await asyncio.gather(*map(self._put_neighbours, by_partition.values()))
+        return set().union(*waiting)
+
+    async def _put_neighbours(self, wishes: Sequence[Wish]) -> set[str]:
+        entities = await self._read(wishes)
         waiting = await asyncio.gather(
-            *(
-                self._put(chunk)
-                for part in by_partition.values()
-                for chunk in batched(sorted(part, key=lambda wish: wish.guid), _PAIRS, strict=False)
-            )
+            *(self._put(chunk, entities) for chunk in batched(wishes, _PAIRS, strict=False))
         )
         return set().union(*waiting)
 
-    async def _put(self, wishes: Sequence[Wish]) -> set[str]:
+    async def _put(self, wishes: Sequence[Wish], entities: Mapping[str, TableEntity]) -> set[str]:
         for _ in range(_ATTEMPTS):
-            entities = await self._table.get_many(partition_of(wishes[0].guid), [w.guid for w in wishes])
             steps: list[Operation] = []
             waiting: set[str] = set()
             for wish in wishes:
@@ -94,12 +94,17 @@ class Outbox:
                 if steps:
                     await self._table.transact(steps)
             except StateConflict:
+                entities = await self._read(wishes)
                 if len(wishes) == 1:
                     continue
-                apart = await asyncio.gather(*(self._put([wish]) for wish in wishes))
+                apart = await asyncio.gather(*(self._put([wish], entities) for wish in wishes))
                 return set().union(*apart)
             return waiting
         raise StateConflict("Too many writers of one user's presence.")
+
+    async def _read(self, wishes: Sequence[Wish]) -> dict[str, TableEntity]:
+        """The records of these users, who are of one partition."""
+        return await self._table.get_many(partition_of(wishes[0].guid), [wish.guid for wish in wishes])
 
     async def withdraw(self, guid: str) -> bool:
         """Clear the presence of a user who leaves, and forget the user once the PBX has acknowledged.

@@ -52,11 +52,11 @@ CONTENTS = frozenset({*(f"table {name}" for name in TABLES), *(f"queue {name}" f
 _FEW = 4
 """Records that are read one by one; more are looked for by a range of keys."""
 
-_STRIDE = 200
-"""Records of a range read in one request."""
-
 _SPARSE = 8
 """A range is given up where fewer than one record in so many is wanted."""
+
+_PAGE = 1000
+"""Records that the service returns at most in one request."""
 
 _REPEATED = frozenset({"GET", "PUT", "DELETE", "POST", "PATCH"})
 """Requests repeated when a connection is lost. The SDK leaves out the last two, as they may have had their
@@ -164,14 +164,15 @@ class Table:
         found: dict[str, TableEntity] = {}
         if len(wanted) > _FEW:
             between = f"RowKey ge '{wanted[0]}' and RowKey le '{wanted[-1]}'"
+            stride = min(len(wanted) * _SPARSE, _PAGE)
             seen = 0
-            async for entity in self.query(f"PartitionKey eq '{partition}' and {between}", page=_STRIDE):
+            async for entity in self.query(f"PartitionKey eq '{partition}' and {between}", page=stride):
                 seen += 1
                 row = entity["RowKey"]
                 while wanted and wanted[0] <= row:
                     if wanted.pop(0) == row:
                         found[row] = entity
-                if seen % _STRIDE == 0 and len(found) * _SPARSE < seen:
+                if seen % stride == 0 and len(found) * _SPARSE < seen:
                     break
             else:
                 return found
@@ -196,7 +197,7 @@ class Table:
         found = 0
         size = page or limit
         async for entity in self._client.query_entities(
-            filter, select=select, results_per_page=size if 0 < size < 1000 else None
+            filter, select=select, results_per_page=size if 0 < size < _PAGE else None
         ):
             yield entity
             found += 1
