@@ -77,15 +77,18 @@ class Gate:
             refusal = await self._admit(request, body)
             if refusal is None:
                 sent.cookie = self._renewed(request)
-                await self.application(scope, _replay(body), sent)
+                await self.application(scope, _replay(body, receive), sent)
                 await self._record(request, sent.status)
                 return
         except Problem as problem:
             refusal = await answer(request, problem)
         except Exception as error:
             # The application has answered and logged it already; here it would end the function.
-            if sent.status:
+            if sent.complete:
                 return
+            if sent.status:
+                # Half an answer must not pass for a whole one.
+                raise
             _log.exception("request failed", extra={"code": type(error).__name__})
             refusal = await answer(request, Problem(500))
         await refusal(scope, receive, sent)
@@ -200,6 +203,7 @@ class _Sent:
         self._send = send
         self._https = https
         self.status = 0
+        self.complete = False
         self.cookie = ""
 
     async def __call__(self, message: Message) -> None:
@@ -210,6 +214,7 @@ class _Sent:
             if self.cookie and "set-cookie" not in headers:
                 headers.append("Set-Cookie", self.cookie)
         await self._send(message)
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 def is_here(headers: Headers) -> bool:
@@ -239,10 +244,11 @@ async def _read(request: Request) -> bytes:
     return body
 
 
-def _replay(body: bytes) -> Receive:
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body once more; after it whatever the server says."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def receive() -> Message:
-        return messages.pop() if messages else {"type": "http.disconnect"}
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
 
-    return receive
+    return receive_again

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from fastapi import Response
+from fastapi.responses import StreamingResponse
 
 from functions.services import Services
 from shared.model import CalendarUser
@@ -20,6 +21,9 @@ _TURNS = 4
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for a formula (OWASP, *CSV Injection*)."""
+
+_PART = 64 * 1024
+"""Characters after which a part of the file is sent."""
 
 COLUMNS = (
     "guid",
@@ -71,22 +75,38 @@ async def find_users(
     return Roster(tuple(Listed(user, shown.get(user.user.guid)) for user in users), position or "")
 
 
-async def write_csv(users: AsyncIterator[CalendarUser]) -> str:
-    """The users as comma-separated values (RFC 4180), without anything that a spreadsheet would execute."""
+async def write_csv(users: AsyncIterator[CalendarUser]) -> AsyncIterator[str]:
+    """The users as comma-separated values (RFC 4180), part by part.
+
+    A byte order mark tells spreadsheets that it is UTF-8, and nothing is left that they would execute.
+    """
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    text.write("\ufeff")
     writer.writerow(COLUMNS)
     async for user in users:
         writer.writerow(_disarm(_cells(user)))
-    return text.getvalue()
+        if text.tell() >= _PART:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()
 
 
 async def answer_csv(calendar: Services, query: str, state: UserState) -> Response:
-    """The file of all users who match. Its byte order mark tells spreadsheets that it is UTF-8."""
-    text = await write_csv(calendar.listing.export(state, query))
-    return Response(
-        text.encode("utf-8-sig"),
-        media_type="text/csv; charset=utf-8",
+    """The file of all users who match, sent while they are read."""
+    parts = write_csv(calendar.listing.export(state, query))
+    # Where the storage fails at once, that can still be said instead.
+    first = await anext(parts)
+
+    async def send() -> AsyncIterator[str]:
+        yield first
+        async for part in parts:
+            yield part
+
+    return StreamingResponse(
+        send(),
+        media_type="text/csv",
         headers={"Content-Disposition": 'attachment; filename="users.csv"'},
     )
 

@@ -50,6 +50,7 @@ PAGES = {
     "search: nobody": "/users?query=xyz",
     "a rare state": "/users?state=without_mailbox",
     "a common state": "/users?state=unresolved",
+    "all as a file": "/users.csv",
 }
 SECTIONS = {
     "pbx": {"address": "pbx.example.com", "name": "master", "password": "secret"},
