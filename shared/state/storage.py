@@ -26,7 +26,7 @@ from shared.environment import Environment
 from shared.errors import StateConflict
 from shared.state.limits import TRANSACTION_LIMIT as TRANSACTION_LIMIT
 from shared.state.limits import Entity, check_entity, check_transaction
-from shared.state.transactions import TransactingTables
+from shared.state.service import LeanTables
 
 TABLES = (
     "config",
@@ -232,12 +232,12 @@ class Storage:
         """Open the account the app settings name: by connection string, else as the managed identity."""
         if environment.storage:
             return cls(
-                TransactingTables.from_connection_string(environment.storage, **_TRANSPORT),
+                LeanTables.from_connection_string(environment.storage, **_TRANSPORT),
                 QueueServiceClient.from_connection_string(environment.storage, **_TRANSPORT),
             )
         credential: AsyncTokenCredential = ManagedIdentityCredential(client_id=environment.client_id or None)
         return cls(
-            TransactingTables(environment.table_uri, credential=credential, **_TRANSPORT),
+            LeanTables(environment.table_uri, credential=credential, **_TRANSPORT),
             QueueServiceClient(environment.queue_uri, credential=credential, **_TRANSPORT),
         )
 

@@ -1,25 +1,20 @@
 """Transactions of the Table service, written and read without the SDK's detours.
 
 The SDK makes a request object, an e-mail message and a parsed answer of each step: a millisecond of processor
-time, of which a minute in which thousands of presences change has none to spare. This writes the same message
-and leaves the way there (signing, repeating, connections) to the SDK. Source: "Performing entity group
-transactions" of the Table service's REST API.
+time, of which a minute in which thousands of presences change has none to spare. Source: "Performing entity
+group transactions" of the Table service's REST API.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError
-from azure.core.rest import HttpRequest
 from azure.data.tables import TableTransactionError, UpdateMode
-from azure.data.tables.aio import TableClient, TableServiceClient
 
 Step = tuple[str, Mapping[str, Any]] | tuple[str, Mapping[str, Any], Mapping[str, Any]]
 """*create*, *upsert*, *update* or *delete*, a record, ``mode``, ``etag`` and ``match_condition``."""
@@ -135,52 +130,3 @@ def _refusal(status: int, body: bytes) -> TableTransactionError:
     refusal = TableTransactionError(message=text)
     refusal.status_code = status
     return refusal
-
-
-class TransactingTableClient(TableClient):
-    """A table whose transactions take this module's way."""
-
-    async def submit_transaction(  # type: ignore[override]
-        self, operations: Sequence[Step], **options: Any
-    ) -> list[dict[str, str]]:
-        """Do all of it or nothing; what each record became.
-
-        Raises:
-            TableTransactionError: a step was refused.
-            HttpResponseError: the service refused the whole.
-        """
-        base = f"{self.scheme}://{self._primary_hostname}"
-        name = str(uuid4())
-        request = HttpRequest(
-            "POST",
-            f"{base}/$batch",
-            headers={
-                "x-ms-version": self.api_version,
-                "DataServiceVersion": "3.0",
-                "MaxDataServiceVersion": "3.0;NetFx",
-                "Content-Type": f"multipart/mixed; boundary=batch_{name}",
-                "Accept": "application/json",
-            },
-            content=write_transaction(f"{base}/{self.table_name}", operations, name),
-        )
-        # Else the SDK would look for JSON in the answer.
-        response = await self._client.send_request(request, stream=True, **options)
-        body = await response.read()
-        if response.status_code != 202:
-            raise HttpResponseError(response=response)
-        answers = read_answers(body)
-        if len(answers) != len(operations):
-            raise HttpResponseError("The service did not answer as many steps as a transaction had.")
-        return answers
-
-
-class TransactingTables(TableServiceClient):
-    """The Table service, with transactions as above."""
-
-    def get_table_client(self, table_name: str, **options: Any) -> TransactingTableClient:
-        """One table, which need not exist; it uses the service's connections."""
-        client = super().get_table_client(table_name, **options)
-        # What it shares with the service is private; only the way of one method is another.
-        client.__class__ = TransactingTableClient
-        assert isinstance(client, TransactingTableClient)
-        return client

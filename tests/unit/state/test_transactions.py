@@ -15,7 +15,8 @@ from azure.data.tables.aio import TableServiceClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.state.transactions import Step, TransactingTables, read_answers, write_transaction
+from shared.state.service import LeanTables
+from shared.state.transactions import Step, read_answers, write_transaction
 
 URL = "http://127.0.0.1:1/devstoreaccount1"
 CONNECTION = f"AccountName=devstoreaccount1;AccountKey=YQ==;TableEndpoint={URL};"
@@ -191,8 +192,8 @@ class Answering:
 
 
 async def submit(status: int, body: bytes) -> list[dict[str, str]]:
-    service = TransactingTables.from_connection_string(CONNECTION, transport=Answering(status, body))
-    assert isinstance(service, TransactingTables)
+    service = LeanTables.from_connection_string(CONNECTION, transport=Answering(status, body))
+    assert isinstance(service, LeanTables)
     return await service.get_table_client("outbox").submit_transaction([("delete", KEYS)], retry_total=0)
 
 
