@@ -129,7 +129,8 @@ class Life:
             self._arrive()
             return
         user = self.random.choice(present)
-        if action < 0.4:
+        # A PBX without users is taken for one that fails, and everybody is kept.
+        if action < 0.4 and len(present) > 1:
             pbx.remove(user.guid)
             self._gone.append(user)
             self.world.chaos.say(f"{user.guid[:4]} leaves")
