@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from shared.model import Appointment, User
+from shared.model import Appointment
 from tests.faults.chaos import Chaos
 from tests.faults.loop import VirtualLoop
 from tests.faults.memory import MemoryTables
+from tests.faults.pbx import member
 from tests.faults.process import function
 from tests.faults.world import World, seed_jitter
 
@@ -127,7 +128,7 @@ async def _live(users: int) -> Day:
         address = f"user{number}@example.com"
         world.exchange.add_mailbox(address, _appointments(number))
         guid = f"{chance.getrandbits(128):032x}"
-        world.pbx.put(User(guid, f"user{number}", f"user{number}", f"User {number}", (address,)))
+        world.pbx.put(member(guid, f"user{number}", address))
         for nth in range(CHANGES):
             moment = MIDNIGHT + timedelta(hours=8, seconds=chance.randrange(9 * 3600))
             plans.append((moment, _change(world, address, nth)))
@@ -140,6 +141,9 @@ async def _live(users: int) -> Day:
         await world.sleep_until(MIDNIGHT + timedelta(hours=23, minutes=30))
         day = count.day().minus(before)
         wrong = list(world.oracle.faults(world.clock()))
+        told = Counter(taken.guid for taken in world.pbx.taken)
+    # Everybody's appointments begin and end.
+    wrong += [f"{guid[:4]} was hardly told of" for guid in world.pbx.rows if told[guid] < APPOINTMENTS]
     if wrong or world.host.errors:
         raise SystemExit(f"the day went wrong: {wrong} {world.host.errors}")
     return day

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 from cryptography.fernet import Fernet
 from websockets.asyncio.client import connect
@@ -57,12 +57,13 @@ GROWTH = 2.2
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds: in total, by activity, of the PBX part once more and by itself, and of the bare clients."""
+    """Seconds: in total, of processor, by activity, of the PBX part once more, and of the bare clients."""
 
     users: int
     told: int
     tick: float
     total: float
+    cpu: float
     shares: dict[str, float]
     calls: dict[str, int]
     again: float
@@ -127,11 +128,11 @@ async def measure(count: int, shares: Shares) -> Result:
             requests = Requests()
             with requests.counted():
                 shares.start()
-                began = perf_counter()
+                began, cpu = perf_counter(), process_time()
                 await ticker.tick(RULES)
                 ticked = perf_counter() - began
                 told = (await publisher.publish()).presences
-                total = perf_counter() - began
+                total, cpu = perf_counter() - began, process_time() - cpu
             measured, calls = shares.stop(), dict(shares.calls)
             waits = await outbox.waits()
             await forget(storage)
@@ -142,7 +143,7 @@ async def measure(count: int, shares: Shares) -> Result:
         messages = [text for text in sent if '"SetPresence"' in text]
         turns = [(await send_again(link, pages), await send_bare(link, messages)) for _ in range(TURNS)]
         again, bare = (min(each) for each in zip(*turns, strict=True))
-    return Result(count, told, ticked, total, measured, calls, again, bare, tables)
+    return Result(count, told, ticked, total, cpu, measured, calls, again, bare, tables)
 
 
 async def send_again(link: PbxLink, pages: Sequence[Sequence[Assignment]]) -> float:
@@ -182,7 +183,8 @@ def show(result: Result) -> None:
     """Print what one company took."""
     print(
         f"{result.users} users: {result.total:.1f} s, all {result.told} acknowledged; "
-        f"composed and wanted after {result.tick:.1f} s"
+        f"composed and wanted after {result.tick:.1f} s; "
+        f"processor {result.cpu / result.users * 1000:.2f} ms each"
     )
     for activity, seconds in sorted(result.shares.items(), key=lambda item: -item[1]):
         calls = f"   {result.calls[activity]} times" if activity in result.calls else ""

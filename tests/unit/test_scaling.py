@@ -19,6 +19,7 @@ from tests.bench.cost import (
     write_costs,
     write_operations,
 )
+from tests.bench.operations import replay
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
 FREE = Prices(table=0, queue=0, executions=0, gb_seconds=0, gb_of_logs=0)
@@ -57,7 +58,16 @@ def test_every_operation_costs_what_its_kind_costs() -> None:
     expected = DAYS * sum(OPERATIONS[kind][0] * 100 + OPERATIONS[kind][1] for kind in tables)
     assert find_cost(100, dear).total == pytest.approx(expected)
     assert find_cost(100, dear).tables == pytest.approx(expected)
-    assert find_cost(100, replace(FREE, queue=1.0)).queues > DAYS * (20 * 100 + 4_300)
+    assert find_cost(100, replace(FREE, queue=1.0)).queues > DAYS * (
+        OPERATIONS["queue"][0] * 100 + OPERATIONS["queue"][1]
+    )
+
+
+def test_a_day_takes_what_the_table_says() -> None:
+    day = replay(10)
+    for kind, (user, installation) in OPERATIONS.items():
+        # Few users share few of the transactions and of the pages.
+        assert day.of_kind(kind) == pytest.approx(10 * user + installation, rel=0.15), kind
 
 
 def test_what_is_free_is_free_and_only_that() -> None:
