@@ -1,10 +1,17 @@
 """The function app: begins its telemetry and registers the blueprints, nothing else."""
 
+import gc
 import os
 
 import azure.functions as func
 
-from functions import administration, notifications, telemetry, timers, workers
+# What is imported stays. Looking for garbage meanwhile finds none, and is a tenth of the start.
+gc.disable()
+try:
+    from functions import administration, notifications, telemetry, timers, workers
+finally:
+    gc.freeze()
+    gc.enable()
 
 telemetry.start(os.environ)
 

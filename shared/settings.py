@@ -51,7 +51,7 @@ class Section(BaseModel):
     """One part of the configuration. Frozen; unknown fields are refused."""
 
     # The input may hold a secret; an error is logged with its cause.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Scope(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import re
@@ -44,6 +45,11 @@ TRIGGERS: dict[str, dict[str, Any]] = {
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
     return {name: trigger for name, trigger in TRIGGERS.items() if trigger["type"] == kind}
+
+
+def test_garbage_is_collected_once_all_is_imported() -> None:
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
 
 
 def test_every_function_is_triggered_by_a_timer_a_queue_or_http() -> None:
