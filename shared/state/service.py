@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from azure.core.async_paging import AsyncItemPaged
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.rest import HttpRequest
 from azure.data.tables import TableEntity
 from azure.data.tables.aio import TableClient, TableServiceClient
@@ -33,6 +33,7 @@ class LeanTableClient(TableClient):
         """The records that match, in the order of their keys, page by page as they are asked for.
 
         Raises, when a page is asked for:
+            ResourceNotFoundError: there is no such table.
             HttpResponseError: the service refused.
         """
         url = f"{self._base}/{self.table_name}"
@@ -89,6 +90,8 @@ class LeanTableClient(TableClient):
         # Else the SDK would look for JSON in the answer.
         response = await self._client.send_request(request, stream=True, **options)
         body = await response.read()
+        if response.status_code == 404:
+            raise ResourceNotFoundError(response=response)
         if response.status_code != expected:
             raise HttpResponseError(response=response)
         return response.headers, body

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableEntity
 from azure.data.tables.aio import TableServiceClient
 from hypothesis import given, settings
@@ -177,13 +177,17 @@ async def test_a_page_without_records_is_not_the_end() -> None:
         assert [dict(entity) async for entity in found] == [{"PartitionKey": "p", "RowKey": "r"}]
 
 
-async def test_a_refusal_is_an_error_with_its_status_and_code() -> None:
+@pytest.mark.parametrize(
+    ("status", "kind"), [(404, ResourceNotFoundError), (400, HttpResponseError), (503, HttpResponseError)]
+)
+async def test_a_refusal_is_an_error_with_its_status_and_code(status: int, kind: type[Exception]) -> None:
     service = Service()
-    service.status = 404
+    service.status = status
     service.body = b'{"odata.error": {"code": "TableNotFound", "message": {"lang": "en", "value": "none"}}}'
     with pytest.raises(HttpResponseError) as refusal:
         await read_page(service, LeanTables, "x")
-    assert refusal.value.status_code == 404
+    assert type(refusal.value) is kind
+    assert refusal.value.status_code == status
     assert "TableNotFound" in str(refusal.value)
 
 
