@@ -65,6 +65,10 @@ effect; here that shows as a conflict, after which everybody looks anew."""
 _TRANSPORT: Mapping[str, Any] = {"use_env_settings": False}
 """Else each request reads ~/.netrc and looks for proxies, in threads: a quarter of its processor time."""
 
+_SOON: Mapping[str, Any] = {"initial_backoff": -2, "increment_base": 2, "random_jitter_range": 0.5}
+"""A queue's failed requests are repeated after 0, 2 and 6 s (-2 + 2^n), give or take the half of one. The SDK
+by itself waits 15 to 21 s first, so that one lost connection would be that much of a presence's delay."""
+
 _LONGEST_DELAY = 6 * 24 * 3600
 """Seconds a message may be hidden; it lives seven days."""
 
@@ -233,12 +237,12 @@ class Storage:
         if environment.storage:
             return cls(
                 LeanTables.from_connection_string(environment.storage, **_TRANSPORT),
-                QueueServiceClient.from_connection_string(environment.storage, **_TRANSPORT),
+                QueueServiceClient.from_connection_string(environment.storage, **_TRANSPORT, **_SOON),
             )
         credential: AsyncTokenCredential = ManagedIdentityCredential(client_id=environment.client_id or None)
         return cls(
             LeanTables(environment.table_uri, credential=credential, **_TRANSPORT),
-            QueueServiceClient(environment.queue_uri, credential=credential, **_TRANSPORT),
+            QueueServiceClient(environment.queue_uri, credential=credential, **_TRANSPORT, **_SOON),
         )
 
     async def __aenter__(self) -> Self:

@@ -19,6 +19,7 @@ from playwright.async_api import (
     Page,
     Request,
     async_playwright,
+    expect,
 )
 
 from dev.host import FunctionsHost
@@ -41,6 +42,10 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", f"--disable-features={','.join(UNUSED)}"),
 ]
+
+WAIT = 60
+"""Seconds for what the service does behind a page, on a machine that is busy with other tests."""
+expect.set_options(timeout=WAIT * 1000)
 
 Open = Callable[..., Awaitable[Page]]
 Scheme = Literal["light", "dark"]
@@ -136,6 +141,14 @@ async def listening(calendar: Services) -> AsyncIterator[str]:
     async with application:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+async def reload_until(page: Page, found: Callable[[], Awaitable[bool]]) -> None:
+    """Load a page that does not refresh itself again and again until something is found on it."""
+    async with asyncio.timeout(WAIT):
+        while not await found():
+            await page.wait_for_timeout(200)
+            await page.reload()
 
 
 async def faults_of(page: Page) -> list[str]:

@@ -83,9 +83,7 @@ async def test_somebody_signs_in_and_revokes_it(
     copied = await page.evaluate("navigator.clipboard.readText()")
     assert copied == f"{host.url}/authenticated"
     await card.get_by_role("button", name="Authenticate").click()
-    await expect(card.get_by_text("Signed in. Exchange is asked with it at once.")).to_be_visible(
-        timeout=15_000
-    )
+    await expect(card.get_by_text("Signed in. Exchange is asked with it at once.")).to_be_visible()
     await expect(card).to_contain_text(entra.account.user_name)
     assert entra.statistics.tokens["authorization_code"] == 1
     assert "code=" not in page.url
@@ -100,7 +98,7 @@ async def test_somebody_signs_in_and_revokes_it(
 async def test_who_cancels_is_told_what_is_missing_and_gets_back(page: Page, entra: EntraSimulator) -> None:
     entra.account.consents = False
     await page.get_by_role("button", name="Authenticate").click()
-    await expect(page.locator("h1")).to_have_text("Nobody has signed in", timeout=15_000)
+    await expect(page.locator("h1")).to_have_text("Nobody has signed in")
     await expect(page.locator("main")).to_contain_text("AADSTS65004")
     assert await violations(page) == []
     await page.get_by_role("link", name="Back to the configuration").click()

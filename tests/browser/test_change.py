@@ -18,13 +18,12 @@ from dev.host import FunctionsHost
 from dev.pbx import PbxSimulator, Viewer
 from functions.services import Services
 from shared.environment import Environment
+from tests.browser.conftest import reload_until
 from tests.integration.admin.conftest import free_port, serve
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 ACCOUNT, MAILBOX = "calendar@example.com", "anna@example.com"
-SECONDS = 10_000
-"""Milliseconds from a change to what shows."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,13 @@ async def phone(office: Office, browser: Browser) -> AsyncIterator[Page]:
 
 async def expect_on_her_page(office: Office, browser: Browser, text: str) -> str:
     """It shows after a while of loading the page again; all that the page says then."""
-    async with await browser.new_page() as page, asyncio.timeout(SECONDS / 1000):
+
+    async def shows() -> bool:
+        return text in await page.locator("#now").inner_text()
+
+    async with await browser.new_page() as page:
         await page.goto(office.path)
-        while text not in await page.locator("#now").inner_text():
-            await page.wait_for_timeout(200)
-            await page.reload()
+        await reload_until(page, shows)
         return await page.content()
 
 
@@ -116,7 +117,7 @@ async def test_a_new_appointment_shows_on_the_phone_by_itself_and_on_the_users_p
     office: Office, phone: Page, browser: Browser
 ) -> None:
     office.meet("Review")
-    await expect(phone.locator(".note")).to_contain_text("Review", timeout=SECONDS)
+    await expect(phone.locator(".note")).to_contain_text("Review")
     await expect(phone.locator(".word")).to_have_text("Busy")
     await expect_on_her_page(office, browser, "Review")
 
@@ -125,7 +126,7 @@ async def test_a_private_appointment_shows_as_private_and_its_subject_nowhere(
     office: Office, phone: Page, browser: Browser
 ) -> None:
     office.meet("Dentist", sensitivity="private", show_as="out_of_office")
-    await expect(phone.locator(".note")).to_contain_text("Private", timeout=SECONDS)
+    await expect(phone.locator(".note")).to_contain_text("Private")
     await expect(phone.locator(".word")).to_have_text("Away")
     assert "Dentist" not in await phone.content()
     assert "Dentist" not in await expect_on_her_page(office, browser, "Private")

@@ -27,6 +27,12 @@ from tests.storage import environment_of
 
 pytestmark = pytest.mark.integration
 
+ACCEPTED = """<QueueMessagesList><QueueMessage>
+    <MessageId>1</MessageId><PopReceipt>1</PopReceipt>
+    <InsertionTime>Fri, 27 Nov 2026 20:00:00 GMT</InsertionTime>
+    <ExpirationTime>Fri, 04 Dec 2026 20:00:00 GMT</ExpirationTime>
+    <TimeNextVisible>Fri, 27 Nov 2026 20:00:00 GMT</TimeNextVisible>
+</QueueMessage></QueueMessagesList>"""
 KEYS = {"PartitionKey": "p", "RowKey": "r"}
 
 
@@ -174,6 +180,27 @@ async def test_what_is_created_is_created_although_connections_are_lost() -> Non
         async with Storage.open(environment_of(account)) as storage:
             await storage.create()
     assert tables == dict.fromkeys(TABLES, 2)
+
+
+async def test_a_message_whose_connection_is_lost_is_sent_again_at_once() -> None:
+    sent: list[str] = []
+
+    async def send(request: web.Request) -> web.Response:
+        sent.append(await request.text())
+        if len(sent) == 1 and request.transport:
+            request.transport.close()
+        return web.Response(status=201, text=ACCEPTED, content_type="application/xml")
+
+    application = web.Application()
+    application.router.add_post("/account/sync/messages", send)
+    async with TestServer(application) as server:
+        address = f"http://127.0.0.1:{server.port}/account"
+        account = f"AccountName=account;AccountKey=a2V5;TableEndpoint={address};QueueEndpoint={address}"
+        # The SDK by itself would wait at least 15 seconds.
+        async with Storage.open(environment_of(account)) as storage, asyncio.timeout(10):
+            await storage.send("sync", "message")
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
 
 
 async def test_without_a_connection_string_the_identity_signs_in() -> None:
