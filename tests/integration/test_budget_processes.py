@@ -123,7 +123,7 @@ async def read_all(system: System, workers: list[Worker]) -> dict[str, float]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

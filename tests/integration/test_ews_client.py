@@ -342,7 +342,7 @@ class Callback:
         )
 
     async def next(self) -> Notification:
-        return await asyncio.wait_for(self.received.get(), 5)
+        return await asyncio.wait_for(self.received.get(), 60)
 
 
 @pytest.fixture

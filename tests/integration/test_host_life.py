@@ -208,7 +208,7 @@ def command(root: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 async def logged(log: Path, pattern: str) -> str:
     """The group of the pattern, as soon as a line of the log matches."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             if match := re.search(pattern, await asyncio.to_thread(log.read_text)):
                 return match[1]
@@ -231,7 +231,7 @@ async def slow(req: func.HttpRequest) -> str:
 
 async def refused(http: aiohttp.ClientSession) -> None:
     """Return when the host takes no more requests."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with contextlib.suppress(aiohttp.ClientError):
             while True:
                 await http.get("/")

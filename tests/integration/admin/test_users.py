@@ -197,7 +197,7 @@ async def test_the_file_is_sent_while_users_are_read(
         async for user in export(*wanted):
             yield user
             # The next one is not read before this one has been sent.
-            await asyncio.wait_for(arrived.wait(), 10)
+            await asyncio.wait_for(arrived.wait(), 60)
             arrived.clear()
 
     monkeypatch.setattr(calendar.listing, "export", read_slowly)

@@ -244,7 +244,7 @@ async def test_no_more_are_read_at_once_than_the_budget_grants(world: World) -> 
     async def wait_for_the_others(_: str) -> None:
         if world.exchange.under_way == 4:
             together.set()
-        await asyncio.wait_for(together.wait(), 5)
+        await asyncio.wait_for(together.wait(), 60)
 
     world.exchange.before_answer = wait_for_the_others
     await world.read(*guids)

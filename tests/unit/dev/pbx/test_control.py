@@ -98,7 +98,7 @@ async def test_presences_show_display_contacts_and_count(
 
 
 async def test_changes_are_streamed_a_line_each(pbx: PbxSimulator, control: httpx.AsyncClient) -> None:
-    async with control.stream("GET", "/changes") as stream, asyncio.timeout(5):
+    async with control.stream("GET", "/changes") as stream, asyncio.timeout(60):
         lines = stream.aiter_lines()
         pbx.set_by_hand(ANNA["guid"], "busy", "Busy #busy")
         change = json.loads(await anext(lines))
@@ -162,7 +162,7 @@ async def test_as_a_process_it_says_when_it_is_ready_and_ends_cleanly(tmp_path: 
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         ready = (await process.stdout.readline()).decode()
         assert ready.startswith("PBX pbx1: 1 users, wss://127.0.0.1:")
         trust = ssl.create_default_context(cafile=str(authority))
