@@ -169,11 +169,14 @@ def _of_timers(status: Status) -> Iterator[StatusWarning]:
     if late:
         text = f"These timers have not run when they should: {', '.join(late)}. Restart the function app."
         yield StatusWarning("timer_overdue", text, "/debugging")
-    failing = [task for task in status.tasks if task.heartbeat is not None and task.heartbeat.error]
-    for task in failing:
-        if task.name != "directory":  # what it says is the PBX's trouble, which is shown already
-            text = f"The last run of {task.name} failed; the log says why."
+    failing = [task.heartbeat for task in status.tasks if task.heartbeat is not None and task.heartbeat.error]
+    for last in failing:
+        if last.name != "directory":
+            text = f"The last run of {last.name} failed; the log says why."
             yield StatusWarning("timer_failed", text, "/debugging")
+        elif "pbx" not in status.troubles:  # which would say the same
+            text = f"The PBX's users were not replicated: {last.error} It is tried again by itself."
+            yield StatusWarning("directory_failed", text, "/configuration/pbx")
     begun = status.midnight is not None and status.midnight.ended is None and status.midnight.began
     if begun and status.at - begun > _DAY_BEGINS:
         text = "The day's reading of all calendars has begun and not come to its end."

@@ -170,9 +170,10 @@ class TestRemoved:
         world.pbx.rows = []
         assert await replicate(world) is None
         assert await known(world) == ["anna", "bernd"]
-        trouble = await world.health.trouble("pbx")
-        assert trouble is not None
-        assert "listed no users at all" in trouble.text
+        beat = await world.health.heartbeat("directory")
+        assert beat is not None
+        assert "listed no users at all" in beat.error
+        assert await world.health.trouble("pbx") is None, "presences are still told"
 
 
 async def test_an_empty_pbx_is_no_trouble_where_nobody_is_stored(world: World) -> None:

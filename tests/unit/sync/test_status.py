@@ -70,6 +70,7 @@ def test_where_all_is_well_nothing_is_said() -> None:
 
 
 TROUBLE = Trouble("SignInRefused", "The password is wrong.", NOW, 3, NOW + MINUTE)
+NOT_REPLICATED = Task("directory", Heartbeat("directory", NOW, 0.1, "Nobody was listed."), overdue=False)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,8 @@ TROUBLE = Trouble("SignInRefused", "The password is wrong.", NOW, 3, NOW + MINUT
         ({"troubles": {"pbx": TROUBLE}}, "pbx_unavailable"),
         ({"tasks": (Task("upkeep", None, overdue=True),)}, "timer_overdue"),
         ({"tasks": (Task("tick", Heartbeat("tick", NOW, 0.1, "TypeError"), overdue=False),)}, "timer_failed"),
+        ({"tasks": (NOT_REPLICATED,)}, "directory_failed"),
+        ({"tasks": (NOT_REPLICATED,), "troubles": {"pbx": TROUBLE}}, "pbx_unavailable"),
         ({"midnight": Progress("2026-11-23", 3, 9, NOW - 61 * MINUTE)}, "midnight_unfinished"),
         ({"census": census(failing=2)}, "users_failing"),
         ({"census": census(refused=1)}, "subscriptions_refused"),
@@ -105,7 +108,6 @@ def test_what_is_wrong_is_said_with_a_way_to_mend_it(changes: dict[str, object],
         {"census": census(subscribed=0, newest_sign=None)},
         {"census": census(newest_sign=NOW - SILENCE)},
         {"queues": (QueueLength("sync", 5, 0, NOW - BACKLOG),)},
-        {"tasks": (Task("directory", Heartbeat("directory", NOW, 0.1, "The PBX is away."), overdue=False),)},
     ],
 )
 def test_what_is_normal_is_not_warned_of(changes: dict[str, object]) -> None:
