@@ -13,7 +13,7 @@ from functions.admin.context import Calendar, Now, Recording
 from functions.admin.pages.user import find_user
 from functions.admin.portrait import Portrait, Viewer, portray
 from functions.admin.problems import FieldFault, Problem
-from shared.model import CalendarUser
+from shared.model import CalendarUser, Failure
 from shared.presence import FieldError
 
 router = APIRouter(prefix=BASE, tags=["users"])
@@ -38,7 +38,7 @@ class Reason(BaseModel):
 
 
 class LastFailure(BaseModel):
-    """Why the calendar can't be synchronised."""
+    """Why something that a user needs was not done."""
 
     code: str = Field(examples=["ErrorAccessDenied"])
     text: str
@@ -73,7 +73,10 @@ class OneUser(BaseModel):
     read_requested_at: datetime | None
     read_at: datetime | None
     read_until: datetime | None
-    failure: LastFailure | None
+    failure: LastFailure | None = Field(description="Why the calendar can't be read.")
+    subscription_failure: LastFailure | None = Field(
+        description="Why the mailbox can't be found or subscribed to."
+    )
     on_pbx: OnPbx | None
     notes: list[Note]
     reasons: list[Reason]
@@ -148,7 +151,6 @@ async def clear(guid: str, calendar: Calendar, record: Recording) -> None:
 
 
 def _write(user: CalendarUser, portrait: Portrait | None) -> OneUser:
-    failure = user.failure
     return OneUser(
         guid=user.user.guid,
         user_name=user.user.sip,
@@ -164,7 +166,8 @@ def _write(user: CalendarUser, portrait: Portrait | None) -> OneUser:
         read_requested_at=user.read_requested_at,
         read_at=None,
         read_until=None,
-        failure=LastFailure(**asdict(failure)) if failure else None,
+        failure=_write_failure(user.failure),
+        subscription_failure=_write_failure(user.subscription_failure),
         on_pbx=None,
         notes=[
             Note(
@@ -186,3 +189,7 @@ def _write(user: CalendarUser, portrait: Portrait | None) -> OneUser:
         ],
         omitted=[sentence.text for sentence in (portrait.explanation.omitted if portrait else ())],
     )
+
+
+def _write_failure(failure: Failure | None) -> LastFailure | None:
+    return LastFailure(**asdict(failure)) if failure else None

@@ -142,6 +142,25 @@ async def test_what_is_wrong_is_said_first(calendar: Services, browser: httpx.As
     assert "has not been read" in text
 
 
+async def test_a_mailbox_that_can_not_be_looked_for_is_said_too(
+    calendar: Services, browser: httpx.AsyncClient
+) -> None:
+    bert = "c" * 32
+    await calendar.users.add_all([(User(bert, "bert"), ("bert@example.com",))])
+    denied = Failure(
+        "ErrorImpersonationDenied", "No right to impersonate.", NOW, 2, NOW + timedelta(minutes=5)
+    )
+    await calendar.users.set_subscription_failure(bert, denied)
+    text = (await browser.get(f"/users/{bert}")).text
+    assert "ErrorImpersonationDenied:" in text
+    assert "No right to impersonate." in text
+    assert "2 attempts" in text
+    assert "not found yet" in text
+    told = (await browser.get(f"{API}/{bert}")).json()
+    assert told["failure"] is None
+    assert told["subscription_failure"]["code"] == "ErrorImpersonationDenied"
+
+
 async def test_the_api_tells_the_same(calendar: Services, browser: httpx.AsyncClient) -> None:
     await store_agenda(calendar)
     await calendar.outbox.put(GUID, "anna", "1", BUSY)
