@@ -214,7 +214,9 @@ class Services:
         """Reads calendars."""
         source = self._source(settings)
         throttle = self._throttle(settings)
-        return Reader(source, self.users, self.agendas, self.presenter, throttle, self.queues, now)
+        return Reader(
+            source, self.users, self.agendas, self.presenter, throttle, self.queues, self.health, now
+        )
 
     def subscriber(self, settings: ExchangeSettings) -> Subscriber[ExchangeReading]:
         """Finds mailboxes and subscribes to them."""

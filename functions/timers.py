@@ -66,6 +66,8 @@ async def _upkeep() -> None:
     async with calendar.execution("upkeep"), calendar.heartbeat("upkeep"):
         await calendar.counters.prune(now())
         await calendar.checks.prune(now())
+        await calendar.recordings.prune(now())
+        await calendar.audit.prune(now())
         if configuration.missing():
             return
         exchange = configuration.exchange

@@ -145,8 +145,8 @@ class CalendarUser:
     """A PBX user as this service knows them.
 
     ``candidates`` are the addresses under which Exchange may know the user, the likeliest first;
-    ``mailbox`` is the primary address found among them. ``subscribing_since`` is set while Exchange is
-    being asked for a subscription, ``read_requested_at`` while a reading waits in the queue. ``failure`` is
+    ``mailbox`` is the primary address found among them. ``subscribing_since`` is when Exchange was
+    last asked for a subscription, ``read_requested_at`` while a reading waits in the queue. ``failure`` is
     why the calendar can't be read, ``subscription_failure`` why the mailbox can't be found or subscribed to.
     A user who is ``leaving`` is being forgotten; one who is ``clearing`` was excluded, and the presence has
     still to be cleared.

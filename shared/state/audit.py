@@ -43,7 +43,7 @@ class AuditStore:
         self._table = storage.table("audit")
 
     async def record(self, action: Action) -> None:
-        """Add what was done, and forget what is older than `KEPT`."""
+        """Add what was done."""
         await self._table.insert(
             {
                 "PartitionKey": "action",
@@ -55,7 +55,6 @@ class AuditStore:
                 "about": action.about[:_LONGEST],
             }
         )
-        await self._forget(action.at - KEPT)
 
     async def latest(self, limit: int, after: str = "") -> Sequence[Action]:
         """At most ``limit`` actions, the latest first, from behind the one whose ``id`` is ``after``.
@@ -77,12 +76,13 @@ class AuditStore:
             async for entity in self._table.query(filter, limit=limit)
         ]
 
-    async def _forget(self, before: datetime) -> None:
+    async def prune(self, now: datetime) -> None:
+        """Forget what is older than `KEPT`."""
         # Behind the hexadecimal end of a row of that very instant.
-        filter = f"PartitionKey eq 'action' and RowKey gt '{_left(before)}g'"
+        filter = f"PartitionKey eq 'action' and RowKey gt '{_left(now - KEPT)}g'"
         keys = ["PartitionKey", "RowKey"]
         old = [("delete", entity) async for entity in self._table.query(filter, select=keys)]
-        # Somebody else who acts at this moment may be quicker.
+        # Somebody else may be quicker.
         with suppress(StateConflict):
             for operations in batched(old, TRANSACTION_LIMIT, strict=False):
                 await self._table.transact(operations)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from azure.data.tables import TableEntity
 
+from shared.errors import StateConflict
 from shared.state.storage import Storage, read_instant, write_instant
 from shared.sync.interfaces import Census, Heartbeat, Overview, Progress, Trouble
 
@@ -80,8 +82,17 @@ class Health:
         return _read_progress(entity) if entity else None
 
     async def set_progress(self, name: str, progress: Progress) -> None:
-        """Store how far a round has come."""
-        await self._table.put({"PartitionKey": "progress", "RowKey": name} | _written(progress))
+        """Store how far a round has come with asking; ``last_read`` is left as it is."""
+        written = _written(progress)
+        del written["last_read"]
+        await self._table.put({"PartitionKey": "progress", "RowKey": name} | written)
+
+    async def set_last_read(self, name: str, at: datetime) -> None:
+        """Store when a calendar was read for a round, if there is such a round."""
+        with suppress(StateConflict):
+            await self._table.merge(
+                {"PartitionKey": "progress", "RowKey": name, "last_read": write_instant(at)}
+            )
 
     async def census(self) -> Census | None:
         """The users by their state as they were counted last, or None where they never were."""
@@ -117,12 +128,12 @@ def _read_heartbeat(entity: TableEntity | None) -> Heartbeat | None:
 
 
 def _read_progress(entity: TableEntity) -> Progress:
+    began, last_read = read_instant(entity["began"]), read_instant(entity.get("last_read"))
+    if began and last_read and last_read < began:
+        # Of the round before.
+        last_read = None
     return Progress(
-        entity["key"],
-        entity["done"],
-        entity["users"],
-        read_instant(entity["began"]),
-        read_instant(entity["ended"]),
+        entity["key"], entity["done"], entity["users"], began, read_instant(entity["ended"]), last_read
     )
 
 

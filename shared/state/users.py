@@ -28,8 +28,8 @@ from shared.state.storage import (
 )
 from shared.sync.interfaces import PARTITIONS, Change
 
-_NO_MAILBOX = {"mailbox": "", "mailbox_state": MailboxState.UNRESOLVED.value}
-_NO_SUBSCRIPTION = {"subscription_id": "", "subscribed_at": "", "last_sign": "", "subscribing_since": ""}
+_NO_MAILBOX = {"mailbox": "", "mailbox_state": MailboxState.UNRESOLVED.value, "subscribing_since": ""}
+_NO_SUBSCRIPTION = {"subscription_id": "", "subscribed_at": "", "last_sign": ""}
 _NO_READ_FAILURE = {
     "failure_code": "",
     "failure_text": "",
@@ -205,7 +205,8 @@ class UserStore:
     async def begin_subscribing(self, guid: str, mailbox: str, now: datetime) -> None:
         """Note the mailbox that was found, and that Exchange is being asked to report its changes.
 
-        Its first notification may come before its answer.
+        Its first notification may come before its answer. Nothing takes the note back, as another worker may
+        be asking for the same user: whoever reads it looks at its age.
         """
         found = {"mailbox": mailbox, "mailbox_state": MailboxState.FOUND.value}
         await self._table.merge(_keys(guid) | found | {"subscribing_since": write_instant(now)})
@@ -221,7 +222,6 @@ class UserStore:
                 "subscription_id": subscription.id,
                 "subscribed_at": write_instant(subscription.since),
                 "last_sign": write_instant(subscription.last_sign),
-                "subscribing_since": "",
             }
         )
 

@@ -95,6 +95,9 @@ class BudgetUse:
 GROUP = 20
 """Users in one message: an execution is billed a second at least, and one message is done well within it."""
 
+ROUNDS = ("midnight", "poll")
+"""Reasons of readings that are part of a round over all users."""
+
 PARTITIONS = tuple("0123456789abcdef")
 """Users' records lie in 16 parts, by the first digit of the guid."""
 
@@ -287,7 +290,8 @@ class Heartbeat:
 class Progress:
     """How far a round over all users has come: the partitions ``done``, and the ``users`` asked for.
 
-    ``key`` says which round: a local date, or an instant. ``ended`` is None until it is through.
+    ``key`` says which round: a local date, or an instant. ``ended`` is None until everybody was asked for,
+    ``last_read`` when the last calendar was read for it until now.
     """
 
     key: str
@@ -295,6 +299,7 @@ class Progress:
     users: int = 0
     began: datetime | None = None
     ended: datetime | None = None
+    last_read: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +349,7 @@ class Health(Protocol):
     async def heartbeat(self, name: str) -> Heartbeat | None: ...
     async def progress(self, name: str) -> Progress | None: ...
     async def set_progress(self, name: str, progress: Progress) -> None: ...
+    async def set_last_read(self, name: str, at: datetime) -> None: ...
     async def census(self) -> Census | None: ...
     async def set_census(self, census: Census) -> None: ...
 

@@ -46,7 +46,7 @@ class Receiver:
             return False
         now = self.clock()
         keep = True
-        changed = False
+        changed = alive = False
         try:
             for notification in notifications:
                 if not _is_current(user, notification, now):
@@ -55,14 +55,17 @@ class Receiver:
                     _log.warning(
                         "subscription ended", extra={"user": pseudonym(guid), "code": notification.error}
                     )
-                    await self.users.set_subscription(guid, None)
-                    await self.queues.subscribe([guid], "subscription ended")
+                    if _is_stored(user, notification):
+                        await self.users.set_subscription(guid, None)
+                        await self.queues.subscribe([guid], "subscription ended")
                     keep = False
                 else:
                     changed = changed or any(event != "StatusEvent" for event in notification.events)
+                    # Not of the one that is just being granted: the stored one may be silent all the same.
+                    alive = alive or _is_stored(user, notification)
             if changed:
                 await self._request_reading(user, now)
-            if keep and user.subscription and now - user.subscription.last_sign >= _SIGN_EVERY:
+            if alive and user.subscription and now - user.subscription.last_sign >= _SIGN_EVERY:
                 await self.users.set_last_sign(guid, now)
         except StateConflict:
             return False
@@ -78,7 +81,9 @@ class Receiver:
 
 
 def _is_current(user: CalendarUser, notification: Notification, now: datetime) -> bool:
-    if user.subscription is not None and user.subscription.id == notification.subscription_id:
-        return True
     since = user.subscribing_since
-    return since is not None and now - since < _SUBSCRIBING
+    return _is_stored(user, notification) or (since is not None and now - since < _SUBSCRIBING)
+
+
+def _is_stored(user: CalendarUser, notification: Notification) -> bool:
+    return user.subscription is not None and user.subscription.id == notification.subscription_id

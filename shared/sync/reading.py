@@ -9,7 +9,16 @@ from datetime import timedelta
 from shared.errors import StateConflict
 from shared.model import Agenda, Appointment, CalendarUser, MailboxState, ShowAs
 from shared.presence import PresenceRules, redact
-from shared.sync.interfaces import Agendas, CalendarSource, Clock, Reading, Users, WorkQueues
+from shared.sync.interfaces import (
+    ROUNDS,
+    Agendas,
+    CalendarSource,
+    Clock,
+    Health,
+    Reading,
+    Users,
+    WorkQueues,
+)
 from shared.sync.presenting import Presenter
 from shared.sync.throttling import Rest, Throttle
 
@@ -37,6 +46,7 @@ class Reader[R: Reading]:
     presenter: Presenter
     throttle: Throttle
     queues: WorkQueues
+    health: Health
     clock: Clock
 
     async def read(self, guids: Sequence[str], reason: str, rules: PresenceRules) -> Readings:
@@ -58,6 +68,8 @@ class Reader[R: Reading]:
             await self.queues.publish(reason, waiting)
         for delay, users in rest.users.items():
             await self.queues.read(users, reason, delay)
+        if reason in ROUNDS and calendars:
+            await self.health.set_last_read(reason, self.clock())
         return Readings(calendars, rest)
 
     async def _read_one(self, user: CalendarUser, rules: PresenceRules) -> bool:

@@ -60,14 +60,15 @@ class Rounds:
             for partition in PARTITIONS[progress.done :]:
                 found = await self._ask(name, partition, asked, rate, unsubscribe)
                 asked += found
-                done = progress.done + 1
-                ended = self.clock() if done == len(PARTITIONS) else None
-                progress = replace(progress, done=done, users=progress.users + found, ended=ended)
-                await self.health.set_progress(name, progress)
+                # First: who was overtaken must not put the round back to where it was.
                 held = await self.leases.renew(lease, self.clock(), _LEASE)
                 if held is None:
                     return asked
                 lease = held
+                done = progress.done + 1
+                ended = self.clock() if done == len(PARTITIONS) else None
+                progress = replace(progress, done=done, users=progress.users + found, ended=ended)
+                await self.health.set_progress(name, progress)
         finally:
             await self.leases.release(lease)
         _log.info("round", extra={"round": name, "key": progress.key, "users": progress.users})

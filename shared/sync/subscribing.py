@@ -77,7 +77,7 @@ class Subscriber[R: Reading]:
                 await self.users.set_mailbox(guid, MailboxState.FOUND, mailbox)
             if poll or (lives and mailbox == user.mailbox):
                 return
-            await self.users.begin_subscribing(guid, mailbox, now)
+            await self.users.begin_subscribing(guid, mailbox, self.clock())
             identity = await self.source.subscribe(mailbox, self.callbacks.address_of(guid))
             # Where the run is killed before it asks for the reading, this mark has the upkeep do it.
             await self.users.set_read_requested(guid, self.clock())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import azure.functions as func
 import pytest
 
-from functions.services import services
+from functions.services import now, services
+from shared.ews.recording import Record
+from shared.state.audit import Action
 from shared.state.storage import Storage
 from tests.unit.test_functions import FUNCTIONS
 
@@ -64,6 +67,17 @@ async def test_every_timer_can_be_done_by_a_message(task: str) -> None:
     heartbeat = await calendar.health.heartbeat(task)
     assert heartbeat is not None
     assert heartbeat.error == ""
+
+
+async def test_the_upkeep_forgets_what_is_kept_for_a_time() -> None:
+    calendar = await services()
+    for age in (timedelta(hours=23), timedelta(hours=25)):
+        await calendar.recordings.add(Record(now() - age, 0.1, "https://x", {}, "", 200, {}, "", ""))
+    for days in (89, 91):
+        await calendar.audit.record(Action(now() - timedelta(days=days), "Anna", f"{days} days ago"))
+    await run("upkeep")
+    assert [now() - record.at < timedelta(days=1) for record in await calendar.recordings.read()] == [True]
+    assert [action.what for action in await calendar.audit.latest(5)] == ["89 days ago"]
 
 
 async def test_a_stranger_makes_no_work_for_the_storage(storage: Storage) -> None:

@@ -75,7 +75,8 @@ class Round(BaseModel):
     done: int = Field(examples=[16])
     parts: int = Field(examples=[16])
     began: datetime | None
-    ended: datetime | None
+    ended: datetime | None = Field(description="When everybody had been asked for.")
+    last_read: datetime | None = Field(description="When the last calendar was read until now.")
 
 
 class Budget(BaseModel):

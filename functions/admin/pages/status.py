@@ -16,6 +16,7 @@ from functions.admin.context import Calendar, Pages, Recording
 from functions.admin.day import draw_day
 from functions.services import Services
 from shared.settings import Configuration
+from shared.sync.interfaces import GROUP
 from shared.sync.status import Status
 
 router = APIRouter(include_in_schema=False)
@@ -75,6 +76,7 @@ async def _look(calendar: Services) -> dict[str, Any]:
         "warnings_now": [each for each in status.warnings if each.code not in _said_elsewhere(steps)],
         "urgent": _URGENT,
         "steps": steps,
+        "group": GROUP,
         "detection": configuration.exchange.detection.value,
         "applied": applied if applied is not None and applied.target is not None else None,
         "chart": Markup(draw_day(status.day, configuration.presence.rules.zone)),  # noqa: S704 - numbers

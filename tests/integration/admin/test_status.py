@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import date, timedelta
 
 import httpx
@@ -169,6 +170,7 @@ async def test_the_api_tells_what_the_page_shows(calendar: Services, browser: ht
     midnight = Progress("2026-11-23", 5, 400, now() - timedelta(minutes=2), None)
     await calendar.health.set_progress("midnight", midnight)
     await calendar.queues.read(["a" * 32], "test")
+    assert "wait to be read" not in (await browser.get("/")).text
     told = (await call(browser, "GET", "/status")).json()
     assert told["users"]["total"] == 1234
     assert told["missing"] == []
@@ -177,6 +179,16 @@ async def test_the_api_tells_what_the_page_shows(calendar: Services, browser: ht
     assert [each["overdue"] for each in told["timers"]] == [False] * 4
     assert told["applying"] is None
     assert "5 of 16 parts" in (await browser.get("/")).text
+    await calendar.health.set_progress("midnight", replace(midnight, done=16, ended=now()))
+    assert "the last one read" not in (await browser.get("/")).text
+    await calendar.health.set_last_read("midnight", now() + timedelta(minutes=1))
+    assert "400 users asked for, the last one read 3 min after the beginning" in (await browser.get("/")).text
+
+
+async def test_how_much_waits_to_be_read_is_shown(calendar: Services, browser: httpx.AsyncClient) -> None:
+    await configure(calendar)
+    await calendar.queues.read([f"{number:032x}" for number in range(41)], "test")
+    assert "Calendars wait to be read: 3 messages, with up to 20 users each." in (await browser.get("/")).text
 
 
 async def test_everybody_is_read_on_demand_and_how_far_that_came_is_shown(

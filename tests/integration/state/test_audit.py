@@ -46,6 +46,7 @@ async def test_an_action_is_forgotten_after_ninety_days(storage: Storage) -> Non
     await audit.record(Action(NOW, "Anna", "old"))
     await audit.record(Action(NOW + timedelta(seconds=1), "Anna", "not yet old"))
     await audit.record(Action(NOW + KEPT + timedelta(seconds=1), "Anna", "new"))
+    await audit.prune(NOW + KEPT + timedelta(seconds=1))
     assert [action.what for action in await audit.latest(10)] == ["new", "not yet old"]
 
 

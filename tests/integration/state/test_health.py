@@ -50,6 +50,20 @@ async def test_how_far_a_round_has_come_is_kept(health: Health) -> None:
     assert await health.progress("poll") is None
 
 
+async def test_when_a_round_has_read_last_is_kept_beside_how_far_it_has_asked(health: Health) -> None:
+    await health.set_last_read("midnight", NOW)
+    assert await health.progress("midnight") is None, "there is no such round"
+    begun = Progress("2026-11-22", 3, 1200, NOW)
+    await health.set_progress("midnight", begun)
+    await health.set_last_read("midnight", NOW + timedelta(minutes=1))
+    await health.set_progress("midnight", replace(begun, done=4))
+    read = replace(begun, done=4, last_read=NOW + timedelta(minutes=1))
+    assert await health.progress("midnight") == read
+    following = Progress("2026-11-23", 1, 400, NOW + timedelta(days=1))
+    await health.set_progress("midnight", following)
+    assert await health.progress("midnight") == following, "what the round before has read does not count"
+
+
 CENSUS = Census(NOW, 0.5, 10, 6, 2, 1, 1, 3, 2, 1, 5, 4, NOW - timedelta(hours=2), NOW, None)
 
 

@@ -78,11 +78,16 @@ async def test_every_field_comes_back(users: UserStore) -> None:
     )
 
 
-async def test_subscribing_is_noted_until_there_is_a_subscription(users: UserStore) -> None:
+async def test_that_a_subscription_is_asked_for_is_noted_until_the_mailbox_is_another(
+    users: UserStore,
+) -> None:
     await users.add(ANNA, CANDIDATES)
     await users.begin_subscribing(ANNA.guid, "anna@example.com", NOW)
     assert (await find(users)).subscribing_since == NOW
-    await users.set_subscription(ANNA.guid, SUBSCRIPTION)
+    for subscription in (SUBSCRIPTION, None):
+        await users.set_subscription(ANNA.guid, subscription)
+        assert (await find(users)).subscribing_since == NOW, "another worker may be asking"
+    await users.update(ANNA, ("new@example.com",), resolve_again=True)
     assert (await find(users)).subscribing_since is None
 
 

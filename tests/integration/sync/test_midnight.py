@@ -225,6 +225,19 @@ async def test_its_progress_and_duration_are_recorded(world: World) -> None:
     )
 
 
+async def test_the_last_reading_of_a_day_is_known(world: World) -> None:
+    await world.health.set_progress("midnight", Progress("2026-11-23", 16, 3, world.now - HOUR, world.now))
+    await world.reader.read([ANNA], "changed", world.rules)
+    midnight = await world.health.progress("midnight")
+    assert midnight is not None
+    assert midnight.last_read is None, "a change is no part of the round"
+    world.now += MINUTE
+    await world.reader.read([BERND], "midnight", world.rules)
+    midnight = await world.health.progress("midnight")
+    assert midnight is not None
+    assert midnight.last_read == world.now
+
+
 async def test_a_resumed_run_counts_on(world: World) -> None:
     begun = Progress("2026-11-23", 11, 40, world.now - HOUR)
     await world.health.set_progress("midnight", begun)

@@ -138,6 +138,39 @@ class TestFirst:
     async def test_is_kept_while_the_former_one_is_still_stored(self, world: World) -> None:
         await world.users.begin_subscribing(ANNA, "anna@example.com", world.now)
         assert await world.receiver.receive(ANNA, [Notification("S new", events=("StatusEvent",))])
+
+    async def test_is_no_sign_of_life_of_the_former_one(self, world: World) -> None:
+        """Where the worker is killed before it stores the new one, the silence of the former must show."""
+        begin = world.now
+        world.now += 72 * MINUTE
+        await world.users.begin_subscribing(ANNA, "anna@example.com", world.now)
+        assert await world.receiver.receive(ANNA, [Notification("S new", events=("ModifiedEvent",))])
+        assert (await world.find(ANNA)).subscription == Subscription("S anna", begin, begin)
+        await world.subscriber.subscribe([ANNA], "test")
+        subscription = (await world.find(ANNA)).subscription
+        assert subscription is not None
+        assert subscription.id != "S anna"
+
+    async def test_is_kept_although_another_worker_has_stored_its_own(self, world: World) -> None:
+        for _ in range(2):
+            await world.users.begin_subscribing(ANNA, "anna@example.com", world.now)
+        await world.users.set_subscription(ANNA, Subscription("S 1", world.now, world.now))
+        assert await world.receiver.receive(ANNA, [Notification("S 2", events=("ModifiedEvent",))])
+        world.now += 2 * MINUTE
+        assert not await world.receiver.receive(ANNA, [Notification("S 2", events=("ModifiedEvent",))])
+
+    async def test_is_kept_although_the_former_one_has_ended(self, world: World) -> None:
+        await world.users.begin_subscribing(ANNA, "anna@example.com", world.now)
+        await world.receiver.receive(ANNA, [Notification("S anna", error="ErrorReadEventsFailed")])
+        assert await world.receiver.receive(ANNA, [Notification("S 2", events=("ModifiedEvent",))])
+
+    async def test_the_former_ones_end_is_not_that_of_the_new_one(self, world: World) -> None:
+        await world.users.begin_subscribing(ANNA, "anna@example.com", world.now)
+        new = Subscription("S 2", world.now, world.now)
+        await world.users.set_subscription(ANNA, new)
+        assert not await world.receiver.receive(ANNA, [Notification("S anna", error="ErrorReadEventsFailed")])
+        assert (await world.find(ANNA)).subscription == new
+        assert world.queues.take() == []
         assert await world.receiver.receive(ANNA, [HEARTBEAT])
 
     async def test_is_not_waited_for_for_ever(self, world: World) -> None:

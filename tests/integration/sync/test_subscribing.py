@@ -31,7 +31,7 @@ async def test_a_new_user_is_found_subscribed_and_then_read(world: World) -> Non
     found = await world.find(ANNA)
     assert (found.mailbox, found.mailbox_state) == ("anna@example.com", MailboxState.FOUND)
     assert found.subscription == Subscription("subscription 1", world.now, world.now)
-    assert found.subscribing_since is None
+    assert found.subscribing_since == world.now
     assert world.exchange.callbacks == {"anna@example.com": world.callbacks.address_of(ANNA)}
     assert world.queues.take() == [Order("sync", (ANNA,), "test")]
 

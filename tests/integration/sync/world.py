@@ -97,7 +97,14 @@ class World:
     @property
     def reader(self) -> Reader[Reading]:
         return Reader(
-            self.exchange, self.users, self.agendas, self.presenter, self.throttle, self.queues, self.clock
+            self.exchange,
+            self.users,
+            self.agendas,
+            self.presenter,
+            self.throttle,
+            self.queues,
+            self.health,
+            self.clock,
         )
 
     @property
