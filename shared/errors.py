@@ -112,10 +112,6 @@ class PbxUnavailable(PbxError):
     retry_after = timedelta(seconds=5)
 
 
-class NobodyListed(PbxError):
-    """The PBX listed no users at all although there were some."""
-
-
 class PbxLoginRefused(PbxUnavailable):
     """The PBX refused the app's name, password or one of its APIs."""
 

@@ -146,6 +146,12 @@ _CODES: dict[str, _Row] = {
         None,
         "The account that resolves names has no mailbox. Set 'user for name resolving' to the other value.",
     ),
+    # Under impersonation the limit is the mailbox's, for all applications together.
+    "ErrorExceededSubscriptionCount": (
+        MailboxError,
+        _RARELY,
+        "The mailbox has as many subscriptions as Exchange grants it, other applications' among them.",
+    ),
     "ErrorReadEventsFailed": _RENEW,
     "ErrorInvalidSubscription": _RENEW,
     "ErrorSubscriptionNotFound": _RENEW,
@@ -155,7 +161,6 @@ _CODES: dict[str, _Row] = {
     "ErrorServerBusy": _BUSY,
     "ErrorExceededConnectionCount": _BUSY,
     "ErrorTooManyObjectsOpened": _BUSY,
-    "ErrorExceededSubscriptionCount": _BUSY,
     "ErrorExceededFindCountLimit": _BUSY,
     "ErrorADUnavailable": _AD,
     "ErrorADOperation": _AD,

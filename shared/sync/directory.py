@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import batched
 from typing import Protocol
 
-from shared.errors import NobodyListed, PbxError
+from shared.errors import PbxError, PbxUnavailable
 from shared.model import User
 from shared.pbx.protocol import Identity, TableRow, candidate_addresses
 from shared.settings import PbxSettings, Scope
@@ -119,20 +119,22 @@ class Directory:
         trouble = await self.health.trouble("pbx")
         changes = None
         error = ""
+        reached = False
         try:
             async with self.connect() as session:
+                reached = True
                 listed = await self._list(session, hold)
             changes = await self._follow(listed, hold)
             if trouble is not None:
                 await self.health.set_trouble("pbx", None)
-        except NobodyListed as failure:
-            # Of the PBX's users alone: it goes on being told of presences.
-            error = str(failure)
-            _log.error("nobody listed")
         except PbxError as failure:
             error = str(failure)
-            _log.error("pbx unavailable", extra={"code": type(failure).__name__, "reason": error})
-            await self.health.set_trouble("pbx", add_failure(trouble, failure, self.clock()))
+            if reached:
+                # Of the users alone: presences go on being told.
+                _log.error("users not listed", extra={"code": type(failure).__name__, "reason": error})
+            else:
+                _log.error("pbx unavailable", extra={"code": type(failure).__name__, "reason": error})
+                await self.health.set_trouble("pbx", add_failure(trouble, failure, self.clock()))
         except _LeaseLostError:
             _log.warning("replication overtaken by another")
             return None
@@ -157,8 +159,7 @@ class Directory:
         """The users in scope, by partition. What comes later of a user replaces what came before.
 
         Raises:
-            PbxUnavailable: the replication broke off.
-            NobodyListed: it came to its end without anybody, while users are stored.
+            PbxUnavailable: the replication broke off, or listed nobody at all while users are stored.
         """
         settings = self.settings
         domain = session.identity.domain if session.identity else settings.domain
@@ -174,7 +175,7 @@ class Directory:
             await hold.keep()
         if not count:
             async for _ in self.users.everybody():
-                raise NobodyListed("The PBX listed no users at all; the stored ones are kept.")
+                raise PbxUnavailable("The PBX listed no users at all; the stored ones are kept.")
         return listed
 
     async def _follow(self, listed: dict[str, Listed], hold: _Hold) -> Changes:

@@ -11,6 +11,7 @@ from typing import Protocol
 from shared.auth.expiry import expiry_warning
 from shared.metrics import Hour
 from shared.settings import Configuration, Detection
+from shared.sync.directory import TASK as DIRECTORY
 from shared.sync.interfaces import (
     PARTITIONS,
     BudgetUse,
@@ -119,8 +120,12 @@ class StatusCollector:
         overview, budget, queues, day = await asyncio.gather(
             self.health.overview(), self.budget.use(now), self.queues.lengths(), self.counters.last_day(now)
         )
+        # Users are not replicated while the service is disabled or anything is missing.
+        idle = (DIRECTORY,) if configuration.missing() else ()
         tasks = tuple(
-            Task(name, overview.heartbeats.get(name), is_late(overview.heartbeats.get(name), longest, now))
+            Task(
+                name, last := overview.heartbeats.get(name), name not in idle and is_late(last, longest, now)
+            )
             for name, longest in LONGEST_SILENCE.items()
         )
         status = Status(
@@ -171,7 +176,7 @@ def _of_timers(status: Status) -> Iterator[StatusWarning]:
         yield StatusWarning("timer_overdue", text, "/debugging")
     failing = [task.heartbeat for task in status.tasks if task.heartbeat is not None and task.heartbeat.error]
     for last in failing:
-        if last.name != "directory":
+        if last.name != DIRECTORY:
             text = f"The last run of {last.name} failed; the log says why."
             yield StatusWarning("timer_failed", text, "/debugging")
         elif "pbx" not in status.troubles:  # which would say the same

@@ -390,9 +390,9 @@ async def test_a_quiet_subscription_sends_its_heartbeat(
     assert (message.subscription_id, message.events) == (subscription.id, ("StatusEvent",))
 
 
-async def test_too_many_subscriptions_are_a_busy_signal(callback: tuple[Callback, str]) -> None:
+async def test_too_many_subscriptions_are_this_mailboxs_failure(callback: tuple[Callback, str]) -> None:
     async with ExchangeSimulator(seed=SEED, subscription_limit=1) as exchange, connected(exchange) as client:
         await client.subscribe(ANNA, callback[1], 30)
-        with pytest.raises(ExchangeBusy) as caught:
+        with pytest.raises(MailboxError) as caught:
             await client.subscribe(ANNA, callback[1], 30)
         assert caught.value.code == "ErrorExceededSubscriptionCount"

@@ -165,6 +165,7 @@ class TestRemoved:
         beat = await world.health.heartbeat("directory")
         assert beat is not None
         assert beat.error == "The PBX closed the connection."
+        assert await world.health.trouble("pbx") is None, "presences are still told"
 
     async def test_not_by_an_empty_listing(self, world: World) -> None:
         world.pbx.rows = []

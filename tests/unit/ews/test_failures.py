@@ -44,7 +44,7 @@ def seconds(error: ExchangeError) -> float | None:
         ("ErrorServerBusy", ExchangeBusy, 10),
         ("ErrorExceededConnectionCount", ExchangeBusy, 10),
         ("ErrorTooManyObjectsOpened", ExchangeBusy, 10),
-        ("ErrorExceededSubscriptionCount", ExchangeBusy, 10),
+        ("ErrorExceededSubscriptionCount", MailboxError, 15 * 60),
         ("ErrorADUnavailable", ExchangeUnavailable, 60),
         ("ErrorImpersonationDenied", ExchangeUnavailable, 900),
         ("ErrorPasswordExpired", SignInRefused, 900),

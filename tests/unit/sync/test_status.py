@@ -185,3 +185,12 @@ async def test_it_is_collected_from_the_stores_each_asked_once() -> None:
     assert status.troubles == {"pbx": TROUBLE}
     assert [task.name for task in status.tasks if task.overdue] == ["tick"]
     assert [warning.code for warning in status.warnings] == ["pbx_unavailable", "timer_overdue"]
+
+
+async def test_that_nobody_is_replicated_while_the_service_is_disabled_is_no_delay() -> None:
+    stores = Stores()
+    collector = StatusCollector(stores, stores, stores, stores, lambda: NOW + timedelta(hours=2))  # type: ignore[arg-type]
+    for configuration, idle in ((CONFIGURATION, set()), (Configuration(), {"directory"})):
+        status = await collector.collect(configuration)
+        late = {task.name for task in status.tasks if task.overdue}
+        assert late == {"tick", "midnight", "upkeep", "directory"} - idle
