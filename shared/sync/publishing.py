@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -33,6 +33,9 @@ PAGE = 800
 """Presences taken from the outbox at a time: what one transaction marks in each of the 16 partitions."""
 
 _LEASE = timedelta(minutes=2)
+_LOOK_EVERY = 10.0
+"""Seconds between two looks at the lease while the PBX takes its time over a page."""
+
 _FAREWELLS = 6
 """Repeats after which a presence need not be cleared any more, over three quarters of an hour."""
 
@@ -122,6 +125,24 @@ class Publisher:
             turn.lease = renewed
         return renewed is not None
 
+    @asynccontextmanager
+    async def _held(self, turn: _Turn) -> AsyncIterator[None]:
+        """Prolong the lease as often as needed: users who are not answered for make a page take minutes."""
+        done = asyncio.Event()
+
+        async def keep() -> None:
+            while not done.is_set() and await self._keep_turn(turn):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), _LOOK_EVERY)
+
+        keeper = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            done.set()
+            # Not cancelled: a renewal that is under way would be granted and not known of.
+            await keeper
+
     async def _drain(self, turn: _Turn, partitions: Collection[str], ended: bool) -> None:
         failures = 0
         async with AsyncExitStack() as stack:
@@ -137,7 +158,8 @@ class Publisher:
                 try:
                     if session is None:
                         session = await stack.enter_async_context(self.connect())
-                    await self._tell(session, page, turn)
+                    async with self._held(turn):
+                        await self._tell(session, page, turn)
                     failures = 0
                 except PbxUnavailable as error:
                     if isinstance(error, PbxLoginRefused | WrongPbx) or failures == len(_RECONNECTIONS):

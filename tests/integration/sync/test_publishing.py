@@ -1,5 +1,6 @@
 """What waits comes to the PBX: by one publisher at a time, and whatever happens in between."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -133,6 +134,26 @@ class TestOneAtATime:
         await world.publisher.publish()
         assert [assignment.note for assignment in world.pbx.told] == ["0", "1", "2", "3"]
         assert await world.leases.acquire("publisher", world.now, MINUTE), "it was given back"
+
+    async def test_one_page_that_takes_long_keeps_its_turn(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Users for whom a PBX does not answer take ten seconds each."""
+        monkeypatch.setattr(publishing, "_LOOK_EVERY", 0.001)
+        await want(world, ANNA, "0")
+
+        async def take_long() -> None:
+            for _ in range(4):
+                world.now += 70 * SECOND
+                held = await world.storage.table("leases").get("lease", "publisher")
+                async with asyncio.timeout(60):
+                    while await world.storage.table("leases").get("lease", "publisher") == held:  # noqa: ASYNC110
+                        await asyncio.sleep(0.001)
+                assert await world.leases.acquire("publisher", world.now, MINUTE) is None
+
+        world.pbx.before_answer = take_long
+        await world.publisher.publish()
+        assert [assignment.note for assignment in world.pbx.told] == ["0"]
 
     async def test_who_lost_the_turn_stops(self, world: World) -> None:
         await want(world, ANNA, "first")
