@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from shared.errors import StateConflict
+from shared.model import MailboxState
 from shared.sync.interfaces import Agendas, Presences, Users
 
 
@@ -34,9 +35,14 @@ class Farewell:
         return waits
 
     async def find_left(self, guids: Collection[str]) -> set[str]:
-        """Which of these users are no longer to be synchronised."""
+        """Which of these users are no longer to be synchronised, or have no mailbox any more."""
         known = await self.users.get_many(guids)
-        return {guid for guid in guids if guid not in known or not known[guid].is_active}
+        shown = {
+            guid
+            for guid, user in known.items()
+            if user.is_active and user.mailbox_state is not MailboxState.NONE
+        }
+        return set(guids) - shown
 
     async def clear(self, guid: str) -> bool:
         """Clear a user's presence and delete the agenda; tell whether something waits for the PBX."""

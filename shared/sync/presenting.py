@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.model import Agenda, Presence, User
 from shared.presence import PresenceRules, compose, next_composition
 from shared.sync.interfaces import Agendas, Clock, DueTimes, Presences, Wish
 from shared.sync.leaving import Farewell
+
+_MINUTE = timedelta(minutes=1)
+_SKEW = timedelta(seconds=5)
+"""By how much the clocks of two instances may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,9 @@ class Presenter:
         if due_at is not None and due_at <= self.clock():
             # The moment came meanwhile, and its tick may have seen the former agenda.
             return await self.present_again(user, rules) or waits
+        if due_at is not None and due_at <= self.clock() + _SKEW:
+            # The same by another instance's clock: whatever its tick did, the next one looks again.
+            await self.due.schedule(user.guid, due_at + _MINUTE)
         if (waits or agenda.version == 1) and await self.farewell.find_left([user.guid]):
             # Who left meanwhile was cleared before this was stored.
             return await self.farewell.clear(user.guid)

@@ -86,7 +86,7 @@ class Reader[R: Reading]:
                 return await self.presenter.present_new(user.user, agenda, rules)
             except StateConflict:
                 again = await self.users.get(guid)
-                if again is None or not again.is_active:
+                if again is None or not again.is_active or again.mailbox_state is not MailboxState.FOUND:
                     return False
                 user = again
         raise StateConflict("Too many readers of one calendar.")

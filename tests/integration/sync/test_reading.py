@@ -418,3 +418,51 @@ async def test_a_boundary_passed_while_presenting_is_presented_again(
     await world.read(anna)
     assert (await world.notes())[anna].startswith("Review until 11:00")
     assert [due.guid for due in await world.due.due(REVIEW.end, 10)].count(anna) == 2
+
+
+async def test_a_boundary_that_another_clock_has_passed_is_presented_by_the_next_tick(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tick sees the former agenda and takes the hint away; what is stored then counts as newer."""
+    world.now = REVIEW.start - 3 * timedelta(seconds=1)
+    (anna,) = await world.add("anna", calendar=[REVIEW])
+    await world.read(anna)
+    save = world.agendas.save
+
+    async def tick_first(*arguments: object) -> object:
+        monkeypatch.undo()
+        behind, world.now = world.now, REVIEW.start
+        await world.ticker.tick(world.rules)
+        world.now = behind
+        return await save(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.agendas, "save", tick_first)
+    await world.read(anna)
+    assert (await world.notes())[anna].startswith("Free until")
+    world.now = REVIEW.start + MINUTE
+    await world.ticker.tick(world.rules)
+    assert (await world.notes())[anna].startswith("Review until 11:00")
+
+
+class TestWhoseMailboxIsAnotherMeanwhile:
+    """The directory found other addresses while the former mailbox was being read."""
+
+    async def move(self, world: World, guid: str) -> None:
+        world.exchange.before_answer = None
+        world.exchange.calendars.clear()
+        user = (await world.find(guid)).user
+        await world.users.update(user, ("nobody@example.com",), resolve_again=True)
+        await world.subscriber.subscribe([guid], "test")
+
+    @pytest.mark.parametrize("times", [1, 2])
+    async def test_and_nobodys_is_cleared_and_not_read(self, world: World, times: int) -> None:
+        (anna,) = await world.add("anna", calendar=[REVIEW])
+        for number in range(1, times):
+            world.exchange.calendars["anna@example.com"] = [replace(REVIEW, subject=f"{number}")]
+            await world.read(anna)
+            await world.notes()
+        world.exchange.before_answer = lambda _: self.move(world, anna)
+        await world.read(anna)
+        assert await world.agendas.get(anna) is None
+        assert set((await world.notes()).values()) <= {""}
+        assert ("read", "") not in world.exchange.asked
