@@ -38,4 +38,4 @@ class Polling:
             begins = last is None or last.began is None or now - last.began >= every - _EARLY
             return Progress(now.isoformat(timespec="seconds"), began=now) if begins and idle else None
 
-        return await self.rounds.run("poll", find, every / 2, unsubscribe=True)
+        return await self.rounds.run("poll", find, every / 2, poll=True)

@@ -37,12 +37,13 @@ class Rounds:
     queues: WorkQueues
     clock: Clock
 
-    async def run(self, name: str, find: Find, longest: timedelta, *, unsubscribe: bool = False) -> int:
+    async def run(self, name: str, find: Find, longest: timedelta, *, poll: bool = False) -> int:
         """Carry the round ``name`` on that ``find`` finds; return for how many users was asked.
 
         A run that was killed is resumed at the partition it had come to. The last user waits for about
-        ``longest`` at most: where there are too many for `RATE`, the rate grows. ``unsubscribe`` forgets
-        each subscription; Exchange learns that from the answer to its next message.
+        ``longest`` at most: where there are too many for `RATE`, the rate grows. With ``poll`` only those are
+        read whose mailbox is known, and each subscription is forgotten; Exchange learns that from the answer
+        to its next message.
         """
         if find(await self.health.progress(name)) is None:
             return 0
@@ -58,7 +59,7 @@ class Rounds:
             census = await self.health.census()
             rate = max(RATE, (census.total if census else 0) / longest.total_seconds())
             for partition in PARTITIONS[progress.done :]:
-                found = await self._ask(name, partition, asked, rate, unsubscribe)
+                found = await self._ask(name, partition, asked, rate, poll)
                 asked += found
                 # First: who was overtaken must not put the round back to where it was.
                 held = await self.leases.renew(lease, self.clock(), _LEASE)
@@ -74,14 +75,17 @@ class Rounds:
         _log.info("round", extra={"round": name, "key": progress.key, "users": progress.users})
         return asked
 
-    async def _ask(self, name: str, partition: str, before: int, rate: float, unsubscribe: bool) -> int:
+    async def _ask(self, name: str, partition: str, before: int, rate: float, poll: bool) -> int:
         read: list[str] = []
         subscribe: list[str] = []
         async for user in self.users.in_partition(partition):
             if not user.is_active:
                 continue
-            (read if is_resolved(user) else subscribe).append(user.user.guid)
-            if unsubscribe and user.subscription is not None:
+            if is_resolved(user):
+                read.append(user.user.guid)
+            elif not poll:
+                subscribe.append(user.user.guid)
+            if poll and user.subscription is not None:
                 try:
                     await self.users.set_subscription(user.user.guid, None)
                 except StateConflict:

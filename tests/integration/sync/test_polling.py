@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.ews.notifications import Notification
+from shared.model import Failure, MailboxState
 from shared.sync.interfaces import Census, Progress, Trouble
 from tests.integration.sync.world import MINUTE, World, guid_of
 
@@ -54,6 +55,14 @@ async def test_subscriptions_end_by_being_forgotten(world: World) -> None:
     assert (await world.find(ANNA)).subscription is None
     told = Notification("S anna", events=("ModifiedEvent",))
     assert not await world.receiver.receive(ANNA, [told]), "Exchange is told to end it"
+
+
+async def test_who_has_no_mailbox_or_fails_for_good_waits_for_the_day(world: World) -> None:
+    await world.users.set_mailbox(ANNA, MailboxState.NONE)
+    denied = Failure("ErrorAccessDenied", "Exchange denies access.", world.now, 1, None)
+    await world.users.set_failure(BERND, denied)
+    await world.polling.run(EVERY)
+    assert asked(world) == [CARLA]
 
 
 async def test_a_killed_round_is_resumed_also_while_work_waits(world: World) -> None:
