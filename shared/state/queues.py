@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import batched
 
 from shared.state.storage import QUEUES, Storage
@@ -15,11 +15,15 @@ from shared.sync.interfaces import GROUP, QueueLength
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a message asks for: these users, and why. ``traceparent`` is its place in a trace, or empty."""
+    """What a message asks for: these users, and why. ``traceparent`` is its place in a trace, or empty.
+
+    ``delay`` is how many seconds after it was sent it could be worked on first.
+    """
 
     users: tuple[str, ...]
     reason: str
     traceparent: str = ""
+    delay: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> Work:
@@ -32,12 +36,19 @@ class Work:
         users = body.get("users") if isinstance(body, dict) else None
         if not isinstance(users, list) or not all(isinstance(guid, str) and guid for guid in users):
             raise ValueError("users: is no list of guids")
-        return cls(tuple(users), str(body.get("reason", "")), str(body.get("traceparent", "")))
+        delay = body.get("delay", 0.0)
+        if not isinstance(delay, int | float) or not 0 <= delay < 1e10:
+            raise ValueError("delay: is no number of seconds")
+        return cls(tuple(users), str(body.get("reason", "")), str(body.get("traceparent", "")), delay)
 
     def text(self) -> str:
         """The message as it is sent."""
-        trace = {"traceparent": self.traceparent} if self.traceparent else {}
-        return json.dumps({"users": self.users, "reason": self.reason} | trace)
+        body: dict[str, object] = {"users": self.users, "reason": self.reason}
+        if self.traceparent:
+            body["traceparent"] = self.traceparent
+        if self.delay:
+            body["delay"] = self.delay
+        return json.dumps(body)
 
 
 class WorkQueues:
@@ -49,23 +60,23 @@ class WorkQueues:
 
     async def read(self, users: Iterable[str], reason: str, delay: timedelta = timedelta()) -> None:
         """Have these users' calendars read."""
-        await self._send("sync", users, reason, delay)
+        await self._send_groups("sync", users, reason, delay)
 
     async def subscribe(self, users: Iterable[str], reason: str, delay: timedelta = timedelta()) -> None:
         """Have these users' mailboxes found and subscribed to, and then read."""
-        await self._send("subscribe", users, reason, delay)
+        await self._send_groups("subscribe", users, reason, delay)
 
     async def publish(self, reason: str, users: Sequence[str] = (), delay: timedelta = timedelta()) -> None:
         """Have the PBX told what waits in the outbox for these users, or for everybody."""
-        await self._storage.send("publish", Work(tuple(users), reason, self._trace()).text(), delay=delay)
+        await self._send("publish", users, reason, delay)
 
     async def replicate(self, reason: str, delay: timedelta = timedelta()) -> None:
         """Have the PBX's users replicated."""
-        await self._storage.send("directory", Work((), reason, self._trace()).text(), delay=delay)
+        await self._send("directory", (), reason, delay)
 
     async def configure(self, reason: str, delay: timedelta = timedelta()) -> None:
         """Have the configuration applied."""
-        await self._storage.send("configure", Work((), reason, self._trace()).text(), delay=delay)
+        await self._send("configure", (), reason, delay)
 
     async def check(self, identity: str) -> None:
         """Have a test of the connection carried out."""
@@ -73,11 +84,15 @@ class WorkQueues:
 
     async def catch_up(self, task: str) -> None:
         """Have a timer's work done that is overdue."""
-        await self._storage.send("overdue", Work((), task, self._trace()).text())
+        await self._send("overdue", (), task, timedelta())
 
-    async def _send(self, queue: str, users: Iterable[str], reason: str, delay: timedelta) -> None:
+    async def _send_groups(self, queue: str, users: Iterable[str], reason: str, delay: timedelta) -> None:
         for group in batched(users, GROUP, strict=False):
-            await self._storage.send(queue, Work(group, reason, self._trace()).text(), delay=delay)
+            await self._send(queue, group, reason, delay)
+
+    async def _send(self, queue: str, users: Sequence[str], reason: str, delay: timedelta) -> None:
+        work = Work(tuple(users), reason, self._trace(), delay.total_seconds())
+        await self._storage.send(queue, work.text(), delay=delay)
 
 
 class QueueWatch:
@@ -99,4 +114,13 @@ class QueueWatch:
             self._storage.waiting(name), self._storage.waiting(f"{name}-poison")
         )
         oldest = await self._storage.oldest(name) if waiting else None
-        return QueueLength(name, waiting, given_up, oldest)
+        return QueueLength(name, waiting, given_up, oldest and _find_beginning(*oldest))
+
+
+def _find_beginning(sent: datetime, text: str) -> datetime:
+    """From when on a message could be worked on."""
+    try:
+        return sent + timedelta(seconds=Work.parse(text).delay)
+    except ValueError:
+        # Not one of these: it was seen at once.
+        return sent

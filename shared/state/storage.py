@@ -287,10 +287,11 @@ class Storage:
             # The host creates a poison queue with its first message.
             return 0
 
-    async def oldest(self, queue: str) -> datetime | None:
-        """Since when the first message has waited that could be worked on now, or None where none could."""
+    async def oldest(self, queue: str) -> tuple[datetime, str] | None:
+        """When the first message was sent that could be worked on now, and its text; None without one."""
         messages = await self._queue(queue).peek_messages()
-        return messages[0].inserted_on if messages else None
+        sent = messages[0].inserted_on if messages else None
+        return (sent, str(messages[0].content)) if sent else None
 
     def _queue(self, name: str) -> QueueClient:
         if name not in self._clients:

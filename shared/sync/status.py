@@ -84,8 +84,15 @@ class Status:
 
     @property
     def oldest_waiting(self) -> datetime | None:
-        """Since when the oldest work has waited that could be done now."""
-        return min((queue.oldest for queue in self.queues if queue.oldest), default=None)
+        """Since when the oldest work has waited that could be done now.
+
+        Work that had to be put off is a new message each time: for how long readings have been wanted is
+        known from the census.
+        """
+        beginnings = [queue.oldest for queue in self.queues if queue.oldest]
+        if self.census is not None and self.census.reading_since is not None:
+            beginnings.append(self.at - (self.census.at - self.census.reading_since))
+        return min(beginnings, default=None)
 
     def count(self, name: str) -> int:
         """One of `shared.metrics.COUNTERS` over the last 24 hours."""

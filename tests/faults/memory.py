@@ -319,7 +319,8 @@ class MemoryQueue:
         self._check()
         seen = [message for message in self.messages if message.visible_at <= self.time()]
         return [
-            SimpleNamespace(inserted_on=_EPOCH + timedelta(seconds=m.sent_at)) for m in seen[:max_messages]
+            SimpleNamespace(inserted_on=_EPOCH + timedelta(seconds=m.sent_at), content=m.content)
+            for m in seen[:max_messages]
         ]
 
     async def get_queue_properties(self) -> SimpleNamespace:

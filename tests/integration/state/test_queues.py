@@ -1,5 +1,6 @@
 """What the queues between the functions hold."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -91,10 +92,14 @@ async def test_a_delay_is_rounded_up(queues: WorkQueues, account: QueueServiceCl
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "[]", "1", "{}", '{"users": 1}', '{"users": [1]}', '{"users": [""]}', '{"users": null}']
+    "text",
+    [
+        *("", "x", "[]", "1", "{}", '{"users": 1}', '{"users": [1]}', '{"users": [""]}', '{"users": null}'),
+        *(f'{{"users": [], "delay": {delay}}}' for delay in ('"1"', "null", "-1", "NaN", "1e99")),
+    ],
 )
 def test_a_message_of_somebody_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"users: is no list of guids|Expecting value"):
+    with pytest.raises(ValueError, match=r"users: is no list of guids|delay: is no|Expecting value"):
         Work.parse(text)
 
 
@@ -120,6 +125,19 @@ async def test_the_queues_lengths_are_told_side_by_side(storage: Storage) -> Non
     assert begin <= oldest <= datetime.now(UTC) + timedelta(seconds=2)
     assert lengths["sync"].oldest is None, "it can't be worked on yet"
     assert await QueueWatch(storage).waiting("publish") == 2
+
+
+async def test_what_was_delayed_on_purpose_has_not_waited_for_that_long(storage: Storage) -> None:
+    await WorkQueues(storage).read(["a" * 32], "midnight", timedelta(seconds=1))
+    await storage.send("checks", "not one of these")
+    async with asyncio.timeout(60):
+        while (found := await storage.oldest("sync")) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    sent, text = found
+    lengths = {length.name: length.oldest for length in await QueueWatch(storage).lengths()}
+    assert lengths["sync"] == sent + timedelta(seconds=1)
+    assert Work.parse(text).delay == 1
+    assert lengths["checks"] is not None
 
 
 async def test_a_timers_work_is_asked_for_by_its_name(storage: Storage) -> None:

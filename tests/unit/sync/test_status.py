@@ -57,6 +57,14 @@ def codes(status: Status, exchange: ExchangeSettings = ON_PREMISES) -> list[str]
     return [found.code for found in find_warnings(status, Configuration(pbx=PBX, exchange=exchange))]
 
 
+def test_work_that_is_put_off_again_and_again_has_waited_since_it_was_wanted() -> None:
+    """As of the last census: five minutes ago a reading had been wanted for twenty."""
+    since = NOW - 25 * MINUTE
+    behind = replace(HEALTHY, census=census(at=NOW - 5 * MINUTE, reading_since=since))
+    assert behind.oldest_waiting == NOW - 20 * MINUTE
+    assert codes(behind) == ["backlog"]
+
+
 def census(**values: object) -> Census:
     assert HEALTHY.census is not None
     return replace(HEALTHY.census, **values)  # type: ignore[arg-type]
