@@ -24,6 +24,7 @@ from shared.state.leaves import (
     make_leaves,
     read_leaf,
 )
+from shared.state.outbox import Outbox
 from shared.state.storage import Operation, Storage
 from shared.state.users import UserState, UserStore
 from shared.sync.interfaces import PARTITIONS
@@ -61,6 +62,7 @@ class Listing:
     def __init__(self, storage: Storage, users: UserStore) -> None:
         self._table = storage.table("listing")
         self._users = users
+        self._presences = Outbox(storage)
 
     async def page(
         self,
@@ -96,6 +98,11 @@ class Listing:
     async def export(self, state: UserState = UserState.ALL, query: str = "") -> AsyncIterator[CalendarUser]:
         """All users in this state who match the query, in the order of their guids."""
         terms = find_words(query)
+        if state is UserState.REFUSED:
+            for user in sorted(await self._find_refused(), key=lambda user: user.user.guid):
+                if not user.leaving and _shows(user, terms):
+                    yield user
+            return
         for partition in PARTITIONS:
             async for user in self._users.in_state(partition, state):
                 if not user.leaving and _shows(user, terms):
@@ -128,6 +135,8 @@ class Listing:
         """All users in a state where they are few, the guids of more, or None where those are too many."""
         if state is UserState.ALL:
             return None
+        if state is UserState.REFUSED:
+            return await self._find_refused()
         # Guids are random: what is few in one partition is few in all.
         first = await self._find_guids(PARTITIONS[0], state)
         if len(first) == _MANY:
@@ -138,6 +147,10 @@ class Listing:
         if any(len(part) == _MANY for part in others):
             return None
         return frozenset(first).union(*others)
+
+    async def _find_refused(self) -> list[CalendarUser]:
+        known = await self._users.get_many(await self._presences.refused())
+        return [user for user in known.values() if UserState.REFUSED.includes(user)]
 
     async def _find_guids(self, partition: str, state: UserState) -> list[str]:
         return [guid async for guid in self._users.guids_in_state(partition, state, _MANY)]

@@ -242,6 +242,18 @@ class Outbox:
         except StateConflict:
             return
 
+    async def refused(self) -> list[str]:
+        """The guids of those whose presence the PBX has refused and who wait for a repeat."""
+        parts = await asyncio.gather(*map(self._refused_in, PARTITIONS))
+        return [guid for part in parts for guid in part]
+
+    async def _refused_in(self, partition: str) -> list[str]:
+        markers = f"PartitionKey eq '{partition}' and RowKey lt '0' and attempts gt 0 and leaving eq false"
+        return [
+            entity["RowKey"].removeprefix("!")
+            async for entity in self._table.query(markers, select=["RowKey"])
+        ]
+
     async def doubt(self, partition: str) -> str:
         """Have the PBX told anew, as it is another one: nobody knows what it shows.
 

@@ -52,13 +52,16 @@ class UserState(StrEnum):
     WITHOUT_MAILBOX = "without_mailbox"
     UNRESOLVED = "unresolved"
     FAILING = "failing"
+    REFUSED = "refused"
     EXCLUDED = "excluded"
 
     def includes(self, user: CalendarUser) -> bool:
-        """Whether a user is in this state."""
+        """Whether a user is in this state; of whom the PBX refuses, whether that matters."""
         match self:
             case UserState.ALL:
                 return True
+            case UserState.REFUSED:
+                return not user.excluded
             case UserState.EXCLUDED:
                 return user.excluded
             case UserState.FAILING:

@@ -310,6 +310,7 @@ class Census:
     numbers are of users who are not excluded. Of the ``failing``, ``retrying`` wait for a repeat, and to the
     mailboxes of ``refused`` Exchange does not subscribe. ``silent`` of the ``subscribed`` gave no sign of
     life for too long. ``reading_since`` is since when the oldest request for a reading has waited.
+    ``presences_refused`` are users whose presence the PBX has refused, and which waits for a repeat.
     """
 
     at: datetime
@@ -327,6 +328,7 @@ class Census:
     oldest_sign: datetime | None = None
     newest_sign: datetime | None = None
     reading_since: datetime | None = None
+    presences_refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,11 @@ def _of_users(status: Status, detection: Detection) -> Iterator[StatusWarning]:
     if census.failing:
         text = f"{census.failing} users can't be synchronised as they should; each user's page says why."
         yield StatusWarning("users_failing", text, "/users?state=failing")
+    if census.presences_refused:
+        text = (
+            f"The PBX refuses the presences of {census.presences_refused} users; each user's page says why."
+        )
+        yield StatusWarning("presences_refused", text, "/users?state=refused")
     if detection is Detection.POLL:
         return
     newest = census.newest_sign

@@ -46,6 +46,7 @@ class Users(BaseModel):
     oldest_sign: datetime | None
     newest_sign: datetime | None
     reading_since: datetime | None = Field(description="Since when the oldest wish for a reading waits.")
+    presences_refused: int = Field(description="Whose presence the PBX refuses.", examples=[0])
 
 
 class Queue(BaseModel):

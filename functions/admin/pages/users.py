@@ -22,6 +22,7 @@ STATES = (
     (UserState.WITHOUT_MAILBOX.value, "Without a mailbox"),
     (UserState.UNRESOLVED.value, "Not looked for yet"),
     (UserState.FAILING.value, "Failing"),
+    (UserState.REFUSED.value, "Refused by the PBX"),
     (UserState.EXCLUDED.value, "Excluded"),
 )
 SORTS = ((Sort.NAME.value, "Name"), (Sort.USER.value, "User name"))

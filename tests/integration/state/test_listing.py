@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.model import CalendarUser, Failure, MailboxState, User
+from shared.model import Activity, CalendarUser, Failure, MailboxState, Presence, User
 from shared.state import leaves
 from shared.state import listing as module
 from shared.state.leaves import Sort, find_words
 from shared.state.listing import Listing
+from shared.state.outbox import Outbox
 from shared.state.storage import Operation, Storage
 from shared.state.users import UserState, UserStore
 from tests.storage import empty, environment_of
@@ -102,7 +103,16 @@ async def test_all_words_of_the_query_must_begin_a_word(listing: Listing) -> Non
         assert names((await listing.page(query)).users) == found, query
 
 
-async def test_each_state_shows_its_users(listing: Listing, users: UserStore) -> None:
+async def refuse(storage: Storage, *refused: User) -> None:
+    """Have the PBX refuse these users' presences."""
+    outbox = Outbox(storage)
+    for user in refused:
+        await outbox.put(user.guid, user.sip, "1", Presence(Activity.BUSY, "Busy", NOW))
+    for pending in await outbox.take(NOW, 100):
+        await outbox.refuse(pending, "error 7", NOW)
+
+
+async def test_each_state_shows_its_users(listing: Listing, users: UserStore, storage: Storage) -> None:
     people = [make_user(n, name) for n, name in enumerate(["new", "found", "none", "failing", "excluded"])]
     await show(listing, *people)
     for user, state in zip(people[1:], ["FOUND", "NONE", "FOUND", "FOUND"], strict=True):
@@ -110,12 +120,14 @@ async def test_each_state_shows_its_users(listing: Listing, users: UserStore) ->
     await users.set_failure(people[3].guid, FAILURE)
     await users.set_failure(people[4].guid, FAILURE)
     await users.exclude(people[4].guid)
+    await refuse(storage, people[1], people[4])
     expected = {
         UserState.ALL: ["excluded", "failing", "found", "new", "none"],
         UserState.WITH_MAILBOX: ["failing", "found"],
         UserState.WITHOUT_MAILBOX: ["none"],
         UserState.UNRESOLVED: ["new"],
         UserState.FAILING: ["failing"],
+        UserState.REFUSED: ["found"],
         UserState.EXCLUDED: ["excluded"],
     }
     for state, shown in expected.items():
@@ -306,6 +318,7 @@ def test_pages_are_what_a_list_in_memory_gives(
             await users.set_mailbox(user.guid, mailbox)
             if failing:
                 await users.set_failure(user.guid, FAILURE)
+                await refuse(storage, user)
             model.append(
                 CalendarUser(
                     user,
@@ -339,6 +352,7 @@ def _is_in(known: CalendarUser, state: UserState) -> bool:
         UserState.WITHOUT_MAILBOX: known.mailbox_state is MailboxState.NONE,
         UserState.UNRESOLVED: known.mailbox_state is MailboxState.UNRESOLVED,
         UserState.FAILING: known.failure is not None,
+        UserState.REFUSED: known.failure is not None,
     }[state]
 
 

@@ -179,6 +179,9 @@ class TestCensus:
         world.now += SILENCE + MINUTE
         await world.users.set_last_sign(frida, world.now)
         await world.users.set_read_requested(anna, world.now)
+        await world.outbox.put(anna, "anna", "1", Presence(Activity.BUSY, "Busy", world.now))
+        for pending in await world.outbox.take(world.now, 10):
+            await world.outbox.refuse(pending, "error 7", world.now)
         await world.upkeep.run()
         census = await world.health.census()
         assert census is not None
@@ -198,6 +201,7 @@ class TestCensus:
             oldest_sign=began,
             newest_sign=world.now,
             reading_since=world.now,
+            presences_refused=1,
         )
 
     async def test_is_taken_every_quarter_of_an_hour_where_users_are_many(self, world: World) -> None:

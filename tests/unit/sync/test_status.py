@@ -93,6 +93,7 @@ NOT_REPLICATED = Task("directory", Heartbeat("directory", NOW, 0.1, "Nobody was 
         ({"tasks": (NOT_REPLICATED,), "troubles": {"pbx": TROUBLE}}, "pbx_unavailable"),
         ({"midnight": Progress("2026-11-23", 3, 9, NOW - 61 * MINUTE)}, "midnight_unfinished"),
         ({"census": census(failing=2)}, "users_failing"),
+        ({"census": census(presences_refused=1)}, "presences_refused"),
         ({"census": census(refused=1)}, "subscriptions_refused"),
         ({"census": census(newest_sign=NOW - SILENCE - MINUTE)}, "no_notifications"),
         ({"queues": (QueueLength("sync", 5, 0, NOW - BACKLOG - MINUTE),)}, "backlog"),
