@@ -3,6 +3,7 @@
     CalendarError
     ├── SettingsError             a setting is missing or wrong; names the field and the remedy
     ├── InvalidSettings           several of them, found together
+    │   └── StoredSettingsRefused what an earlier version stored
     ├── StateConflict             somebody else changed the record meanwhile: read it again
     ├── ExchangeError             Exchange, or the way to it; carries Exchange's own code
     │   ├── MailboxError          this mailbox only; the others go on
@@ -53,6 +54,10 @@ class InvalidSettings(CalendarError):
     def __init__(self, errors: Iterable[SettingsError]) -> None:
         self.errors = tuple(errors)
         super().__init__(" ".join(str(error) for error in self.errors))
+
+
+class StoredSettingsRefused(InvalidSettings):
+    """What an earlier version stored is not acceptable to this one."""
 
 
 class StateConflict(CalendarError):

@@ -24,6 +24,7 @@ from shared.errors import (
     PbxError,
     SettingsError,
     StateConflict,
+    StoredSettingsRefused,
 )
 
 _log = logging.getLogger(__name__)
@@ -83,6 +84,9 @@ def problem_of(error: Exception) -> Problem:
     """What to say about an error."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, StoredSettingsRefused):
+        detail = "Stored settings are not acceptable to this version, and nothing works. Enter them again."
+        return Problem(503, detail, errors=map(FieldFault.of, error.errors))
     if isinstance(error, InvalidSettings):
         return Problem(422, "Nothing was saved.", errors=map(FieldFault.of, error.errors))
     if isinstance(error, SettingsError):

@@ -16,7 +16,7 @@ from azure.data.tables import TableEntity
 from pydantic import SecretStr
 
 from shared.cipher import Cipher
-from shared.errors import InvalidSettings, SettingsError, StateConflict
+from shared.errors import InvalidSettings, SettingsError, StateConflict, StoredSettingsRefused
 from shared.settings import SECTIONS, Configuration, Section, parse_section, secret_fields
 from shared.state.storage import CONTENTS, Storage, read_instant, write_instant
 from shared.sync.configuring import Stored
@@ -49,15 +49,18 @@ class ConfigStore:
         first thing that every function does: tables and queues that this version lacks are made here.
 
         Raises:
-            InvalidSettings: a stored section is not acceptable to this version.
+            StoredSettingsRefused: a stored section is not acceptable to this version.
         """
         entities = await self._read_all()
         version = frozenset((entity["RowKey"], entity.metadata["etag"] or "") for entity in entities.values())
         if self._last is None or self._last[0] != version:
-            sections: dict[str, Any] = {
-                name: parse_section(name, self._decrypt(json.loads(entity["values"]))[0])
-                for name, entity in entities.items()
-            }
+            try:
+                sections: dict[str, Any] = {
+                    name: parse_section(name, self._decrypt(json.loads(entity["values"]))[0])
+                    for name, entity in entities.items()
+                }
+            except InvalidSettings as error:
+                raise StoredSettingsRefused(error.errors) from error
             self._last = (version, Configuration(**sections))
         return self._last[1]
 

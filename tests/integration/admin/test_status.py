@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -134,6 +135,22 @@ async def test_what_is_wrong_comes_first_and_says_where_to_go(
     told = (await call(browser, "GET", "/status")).json()
     assert [each["code"] for each in told["warnings"]][:2] == ["pbx_unavailable", "secret_expires"]
     assert date.fromisoformat(told["secret_expires_on"]) == now().date() + timedelta(days=2)
+
+
+async def test_settings_that_this_version_does_not_take_are_named_and_nothing_is_said_to_be_unsaved(
+    calendar: Services, browser: httpx.AsyncClient, storage: Storage
+) -> None:
+    await configure(calendar)
+    stored = await storage.table("config").get("config", "exchange")
+    assert stored is not None
+    values = json.dumps(json.loads(stored["values"]) | {"user": "no address"})
+    await storage.table("config").merge({"PartitionKey": "config", "RowKey": "exchange", "values": values})
+    for answer in (await browser.get("/"), await call(browser, "GET", "/status")):
+        assert answer.status_code == 503
+        assert "exchange.user" in answer.text
+        assert "Nothing was saved" not in answer.text
+    page = (await browser.get("/configuration/exchange")).text
+    assert "is not a complete e-mail address" in page
 
 
 async def test_the_part_that_changes_is_a_part_alone_and_prolongs_no_session(
