@@ -25,12 +25,16 @@ _FEDERATED = "api://AzureADTokenExchange/.default"
 
 
 class SignInFailed(Exception):
-    """Nobody is signed in. ``status`` is the HTTP status; the text is for the person at the browser."""
+    """Nobody is signed in. ``status`` is the HTTP status; the text is for the person at the browser.
 
-    def __init__(self, status: int, title: str, text: str) -> None:
+    ``who`` is the account that is no administrator, or empty where none is known.
+    """
+
+    def __init__(self, status: int, title: str, text: str, who: str = "") -> None:
         super().__init__(text)
         self.status = status
         self.title = title
+        self.who = who
 
 
 class SignIn:
@@ -70,6 +74,7 @@ class SignIn:
                 "You are no administrator of this service",
                 f"{name} lacks the app role {ROLE}. Have it assigned in Entra ID under Enterprise "
                 "applications, or sign in with another account.",
+                name,
             )
         return Administrator(str(claims["oid"]), name)
 

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from functions.admin.context import Now, Pages, Recording, Who
 from functions.admin.gate import Gate, is_own_path
 from functions.admin.problems import Problem
-from functions.admin.session import Administrator, Sessions
+from functions.admin.session import Sessions
 from functions.admin.sign_in import SignIn, SignInFailed
 from shared.state.audit import Action
 
@@ -72,12 +72,14 @@ async def complete(request: Request, now: Now, answer: str = "") -> Response:
         target = flow.pop("next")
         who = await sign_in.complete(flow, fields)
     except SignInFailed as failure:
+        if failure.who:
+            await _remember(request, failure.who, now, "was refused: no administrator")
         return await _refuse(request, failure)
     entered = _see_other(target)
     entered.headers.append("Set-Cookie", gate.set_cookie("", _flow_cookie(gate), 0))
     sealed = sessions.seal_session(sessions.begin(who, now))
     entered.headers.append("Set-Cookie", gate.set_cookie(sealed))
-    await _remember(request, who, now)
+    await _remember(request, who.name, now, "signed in")
     return entered
 
 
@@ -106,8 +108,8 @@ async def _refuse(request: Request, failure: SignInFailed) -> Response:
     return answer
 
 
-async def _remember(request: Request, who: Administrator, now: Now) -> None:
-    await request.app.state.calendar.audit.record(Action(now, who.name, "signed in"))
+async def _remember(request: Request, who: str, now: Now, what: str) -> None:
+    await request.app.state.calendar.audit.record(Action(now, who, what))
 
 
 def _see_other(target: str) -> Response:

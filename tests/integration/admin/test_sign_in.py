@@ -81,6 +81,11 @@ async def test_somebody_without_the_role_is_told_which_one_is_missing(running: R
         assert VISITOR in answer.text
         assert not [h for h in answer.headers.get_list("set-cookie") if h.startswith(f"{COOKIE}=")]
         assert (await browser.get("/")).status_code == 303
+    async with running.browser() as browser:
+        await running.sign_in(browser)
+        done = (await browser.get("/actions")).text
+        assert "was refused: no administrator" in done
+        assert VISITOR in done
 
 
 @pytest.mark.parametrize(
