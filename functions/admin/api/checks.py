@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.admin.api.conventions import BASE, problems
+from functions.admin.api.conventions import BASE, Responses, problems, with_header
 from functions.admin.context import Calendar, Now, Recording
 from functions.admin.problems import FieldFault, Problem
 from functions.admin.trial import System, begin_trial, describe_trial, find_trial
@@ -18,7 +18,7 @@ from shared.sync.checking import Check, Outcome
 router = APIRouter(prefix=BASE, tags=["checks"])
 
 
-class Wish(BaseModel):
+class CheckWish(BaseModel):
     """What to test."""
 
     model_config = ConfigDict(
@@ -63,9 +63,14 @@ class CheckState(BaseModel):
     steps: list[StepState]
 
 
-@router.post("/checks", status_code=202, responses=problems(422))
+_PLACE: Responses = {
+    202: with_header("Location", "Where it is.", f"{BASE}/checks/0123456789abcdef0123456789abcdef")
+}
+
+
+@router.post("/checks", status_code=202, responses=problems(422) | _PLACE)
 async def begin(
-    wish: Wish, calendar: Calendar, record: Recording, now: Now, response: Response
+    wish: CheckWish, calendar: Calendar, record: Recording, now: Now, response: Response
 ) -> CheckState:
     """Test the connection. `Location` tells how far it has come; ask there every second or so."""
     systems = sorted(wish.systems)

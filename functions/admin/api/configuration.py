@@ -9,7 +9,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
-from functions.admin.api.conventions import BASE, FieldProblem, IfMatch, problems, read_etag, write_etag
+from functions.admin.api.conventions import (
+    BASE,
+    FieldProblem,
+    IfMatch,
+    Responses,
+    problems,
+    read_etag,
+    with_header,
+    write_etag,
+)
 from functions.admin.context import Calendar, Recording, Who
 from shared.settings import secret_fields
 from shared.sync.configuring import Stored
@@ -39,13 +48,16 @@ class SectionState(BaseModel):
     saved_by: str = Field(examples=["anna@example.com"])
 
 
-@router.get("/configuration/{section}", responses=problems(404, 422))
+_VERSION: Responses = {200: with_header("ETag", "The version, for `If-Match`.", '"Vy8iMSI"')}
+
+
+@router.get("/configuration/{section}", responses=problems(404, 422) | _VERSION)
 async def read_section(section: SectionName, calendar: Calendar, response: Response) -> SectionState:
     """One section of the configuration and its ETag; a section that was never saved has its defaults."""
     return _answer(section, await calendar.config.load_section(section), response)
 
 
-@router.put("/configuration/{section}", responses=problems(404, 412, 422, 428))
+@router.put("/configuration/{section}", responses=problems(404, 412, 422, 428) | _VERSION)
 async def save_section(
     section: SectionName,
     values: Annotated[

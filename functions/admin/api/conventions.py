@@ -2,7 +2,8 @@
 
 * Lists: ``?limit=`` (1 to 200) and ``?after=``; the answer is ``{"items": [...], "next": "..."}``, where
   ``next`` is the ``after`` of the following page, or null.
-* What can be changed has an ``ETag``; a change names it in ``If-Match`` (428 without it, 412 for another).
+* A section of the configuration has an ``ETag``; a change names it in ``If-Match`` (428 without it, 412 for
+  another). What is only switched (a recording, a user's exclusion) has none: the last word wins.
 * Every error is ``application/problem+json`` with ``errors`` for single fields.
 """
 
@@ -17,6 +18,9 @@ from pydantic import BaseModel, Field
 from functions.admin.problems import Problem
 
 BASE = "/api/admin/v1"
+
+type Responses = dict[int | str, dict[str, Any]]
+"""What a route answers by status, as FastAPI wants it."""
 
 _DETAILS = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
@@ -39,14 +43,26 @@ class ProblemDetails(BaseModel):
     errors: list[FieldProblem] = []
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def with_header(name: str, description: str, example: str, *, always: bool = True) -> dict[str, Any]:
+    """The header of a response; one that is not ``always`` there need not be."""
+    described = {"description": description, "schema": {"type": "string"}, "example": example}
+    return {"headers": {name: described | {"required": always}}}
+
+
+def problems(*statuses: int) -> Responses:
     """The ``responses`` of a route that can answer with these besides the usual ones."""
     return {
-        status: {"description": _DESCRIPTIONS[status], "content": _DETAILS}
-        for status in sorted({401, 403, 500, *statuses})
+        status: {"description": _DESCRIPTIONS[status], "content": _DETAILS} | _HEADERS.get(status, {})
+        for status in sorted({401, 403, 500, 503, *statuses})
     }
 
 
+_HEADERS = {
+    401: with_header("WWW-Authenticate", "What is wrong with the token.", 'Bearer error="invalid_token"'),
+    403: with_header(
+        "WWW-Authenticate", "Of a token without the role.", 'Bearer error="insufficient_scope"', always=False
+    ),
+}
 _DESCRIPTIONS = {
     400: "The request makes no sense",
     401: "No session and no access token, or one that is over or forged",
@@ -54,11 +70,11 @@ _DESCRIPTIONS = {
     404: "There is no such thing",
     409: "Not possible in the present state",
     412: "Changed by somebody else meanwhile",
+    413: "More than 256 KB",
     422: "Fields are wrong; `errors` names them",
     428: "If-Match is missing",
     500: "A fault of this software",
-    502: "Exchange or the PBX",
-    503: "Not possible at present",
+    503: "The sign-in is not set up, or Entra ID's keys can't be read at present",
 }
 
 Limit = Annotated[int, Query(ge=1, le=200, description="The most items of the answer.")]

@@ -12,8 +12,9 @@ from functions.admin.api.conventions import BASE, ProblemDetails, problems
 router = APIRouter(include_in_schema=False)
 
 _TEXT = """Whatever the administration page can do. Scripts send an access token of the page's application
-in Entra ID with the role `Calendar.Admin`. Errors are problem details (RFC 9457). What can be changed has
-an `ETag`, which a change names in `If-Match`. Lists come in pages: `next` is the `after` of the next page."""
+in Entra ID with the role `Calendar.Admin`. Errors are problem details (RFC 9457). A section of the
+configuration has an `ETag`, which a change names in `If-Match`; of what is only switched the last word wins.
+Lists come in pages: `next` is the `after` of the next page."""
 
 
 @router.get(BASE + "/openapi.json")
@@ -36,8 +37,8 @@ async def describe(request: Request) -> dict[str, Any]:
             if "422" in operation["responses"]:
                 operation["responses"]["422"] |= problems(422)[422]
             if "requestBody" in operation:
-                # What is no JSON at all.
-                operation["responses"]["400"] = problems(400)[400]
+                # What is no JSON at all, or has no end.
+                operation["responses"] |= {str(each): problems(each)[each] for each in (400, 413)}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return document

@@ -15,7 +15,7 @@ from functions.admin.delegation import describe_delegation, revoke_delegation
 router = APIRouter(prefix=BASE, tags=["configuration"])
 
 
-class State(StrEnum):
+class SignInState(StrEnum):
     """What has become of the sign-in."""
 
     NONE = "none"
@@ -27,7 +27,7 @@ class State(StrEnum):
 class ExchangeSignIn(BaseModel):
     """The sign-in; its tokens stay where they are."""
 
-    state: State = Field(examples=["ended"])
+    state: SignInState = Field(examples=["ended"])
     needed: bool = Field(description="Whether the saved settings of Exchange need it.", examples=[True])
     missing: list[str] = Field(description="What these settings lack before it can begin.", examples=[[]])
     redirect_uri: str = Field(
@@ -52,9 +52,9 @@ async def show(calendar: Calendar) -> ExchangeSignIn:
     """Who has signed in, since when, and whether it still holds. To sign in takes a browser."""
     found = await describe_delegation(calendar)
     sign_in = found.sign_in
-    state = State.UNREADABLE if found.fault else State.NONE
+    state = SignInState.UNREADABLE if found.fault else SignInState.NONE
     if sign_in is not None:
-        state = State.SIGNED_IN if sign_in.valid else State.ENDED
+        state = SignInState.SIGNED_IN if sign_in.valid else SignInState.ENDED
     return ExchangeSignIn(
         state=state,
         needed=found.wanted,

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from functions.admin.api.conventions import BASE, Limit, problems
+from functions.admin.api.conventions import BASE, Limit, Responses, problems, with_header
 from functions.admin.context import Calendar, Now, Recording, Who
 from functions.admin.debugging import (
     LONGEST,
@@ -34,7 +34,7 @@ class SwitchState(BaseModel):
     subjects_allowed: bool = Field(description="Only where the configuration lets subjects show.")
 
 
-class Wish(BaseModel):
+class RecordingWish(BaseModel):
     """For how long to record, and what."""
 
     minutes: int = Field(60, ge=1, le=LONGEST, examples=[60])
@@ -80,7 +80,9 @@ async def look(calendar: Calendar, now: Now) -> SwitchState:
 
 
 @router.put("", responses=problems(409, 412, 422))
-async def start(wish: Wish, calendar: Calendar, who: Who, now: Now, record: Recording) -> SwitchState:
+async def start(
+    wish: RecordingWish, calendar: Calendar, who: Who, now: Now, record: Recording
+) -> SwitchState:
     """Record from now on; it ends by itself."""
     lasts = timedelta(minutes=wish.minutes)
     await start_recording(calendar, who, record, now, lasts, subjects=wish.subjects)
@@ -105,10 +107,16 @@ async def headings(
     return HeadingPage(items=items, next=items[-1].id if len(found) > limit else None)
 
 
+_FILE: Responses = {
+    200: {"content": {"application/jsonl": {"example": '{"status": 200}\n'}}}
+    | with_header("Content-Disposition", "Its name.", 'attachment; filename="exchange.jsonl"')
+}
+
+
 @router.get(
     "/records.jsonl",
     response_class=Response,
-    responses=problems() | {200: {"content": {"application/jsonl": {"example": '{"status": 200}\n'}}}},
+    responses=problems() | _FILE,
 )
 async def download(calendar: Calendar) -> Response:
     """All of it, a JSON object a line, the oldest first."""

@@ -117,7 +117,7 @@ class Application(BaseModel):
     reading: bool = Field(description="Whether everybody's calendar is read.")
 
 
-class State(BaseModel):
+class ServiceState(BaseModel):
     """The state of the whole service; ``day`` has the oldest hour first."""
 
     at: datetime
@@ -136,7 +136,7 @@ class State(BaseModel):
 
 
 @router.get("/status", responses=problems())
-async def status(calendar: Calendar) -> State:
+async def status(calendar: Calendar) -> ServiceState:
     """How everything is: users, work, timers, both systems, and what to know first."""
     configuration = await calendar.configuration()
     found, applied = await asyncio.gather(
@@ -164,9 +164,9 @@ def reads_everybody(applied: Applied) -> bool:
     return Effect.READ in applied.effects
 
 
-def _write(status: Status, applied: Applied | None) -> State:
+def _write(status: Status, applied: Applied | None) -> ServiceState:
     census = status.census
-    return State(
+    return ServiceState(
         at=status.at,
         missing=list(status.missing),
         warnings=[Warned(**asdict(each)) for each in status.warnings],

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from functions.admin.api.conventions import BASE, Limit, problems
+from functions.admin.api.conventions import BASE, Limit, Responses, problems, with_header
 from functions.admin.api.user import LastFailure
 from functions.admin.context import Calendar
 from functions.admin.roster import Listed, answer_csv, find_users
@@ -59,10 +59,16 @@ async def users(
     return UserPage(items=[_write(each) for each in roster.users], next=roster.next or None)
 
 
+_FILE: Responses = {
+    200: {"content": {"text/csv": {"example": '"guid","user name"\r\n'}}}
+    | with_header("Content-Disposition", "Its name.", 'attachment; filename="users.csv"')
+}
+
+
 @router.get(
     "/users.csv",
     response_class=Response,
-    responses=problems(422) | {200: {"content": {"text/csv": {"example": '"guid","user name"\r\n'}}}},
+    responses=problems(422) | _FILE,
 )
 async def export(calendar: Calendar, query: Words = "", state: UserState = UserState.ALL) -> Response:
     """All users who match, as comma-separated values; cells that look like a formula begin with `'`."""

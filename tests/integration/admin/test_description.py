@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 
 from functions.admin import api
 from functions.admin.api.conventions import BASE
-from tests.integration.admin.conftest import Running
+from tests.integration.admin.conftest import ROOT, Running
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -44,10 +45,28 @@ async def test_every_answer_and_every_error_has_a_schema(running: Running) -> No
             case = f"{method} {path}"
             assert operation["summary"], case
             responses = operation["responses"]
-            assert {"401", "403", "500"} <= set(responses), case
+            assert {"401", "403", "500", "503"} <= set(responses), case
+            if "requestBody" in operation:
+                assert {"400", "413", "422"} <= set(responses), case
+            assert responses["401"]["headers"]["WWW-Authenticate"]["required"], case
             for status, response in responses.items():
                 if int(status) >= 400:
                     assert response["content"] == {"application/problem+json": {"schema": problem}}, case
+
+
+async def test_the_documentation_has_the_statuses_of_errors_and_no_other(running: Running) -> None:
+    text = (ROOT / "docs" / "api.md").read_text().split("## Errors")[1]
+    told = re.findall(r"\d{3}", " ".join(re.findall(r"^\| (\d.*?) \|", text, re.MULTILINE)))
+    paths = (await read(running))["paths"].values()
+    described = {status for path in paths for each in path.values() for status in each["responses"]}
+    # What cannot be done at an address is in no description of it.
+    assert {status for status in described if status >= "400"} | {"405"} == set(told)
+
+
+async def test_schemas_have_names_of_their_own(running: Running) -> None:
+    """Of two with the same name FastAPI tells the modules, which are nobody's business."""
+    schemas = (await read(running))["components"]["schemas"]
+    assert [name for name in schemas if "__" in name] == []
 
 
 async def test_references_lead_somewhere(running: Running) -> None:
