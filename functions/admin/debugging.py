@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,12 +15,16 @@ from functions.admin.context import Record as WriteDown
 from functions.admin.problems import Problem
 from functions.admin.session import Administrator
 from functions.services import Services
+from shared.errors import StateConflict
 from shared.ews.recording import Record, drop_subjects
 from shared.settings import ExchangeSettings, SyncType, secret_fields
 from shared.state.recordings import Heading
 
 LONGEST = 480
 """Minutes after which it ends at the latest."""
+
+_ATTEMPTS = 5
+"""Tries against others who save the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ async def start_recording(
     *,
     subjects: bool,
 ) -> None:
-    """Switch it on, and write that down. Raises Problem, InvalidSettings, StateConflict."""
+    """Switch it on, and write that down. Raises Problem, InvalidSettings."""
     if subjects and not await _may_see_subjects(calendar):
         raise Problem(409, "The configuration lets no subjects show, thus they are not recorded either.")
     if (await calendar.config.load()).exchange.sync_type is SyncType.DISABLED:
@@ -64,7 +69,7 @@ async def start_recording(
 
 
 async def stop_recording(calendar: Services, who: Administrator, record: WriteDown) -> None:
-    """Switch it off, and write that down. Raises Problem, StateConflict."""
+    """Switch it off, and write that down. Raises Problem."""
     await _save(calendar, who, {"debug_until": "", "debug_subjects": False})
     await record("switched the recording of Exchange off", "")
 
@@ -108,12 +113,17 @@ async def write_lines(calendar: Services) -> Response:
 
 
 async def _save(calendar: Services, who: Administrator, change: Mapping[str, Any]) -> None:
-    stored = await calendar.config.load_section("exchange")
-    if stored.faults:
-        fields = ", ".join(fault.field for fault in stored.faults)
-        raise Problem(409, f"The stored configuration has faults. Correct and save it first: {fields}.")
-    values = stored.section.model_dump(mode="json", exclude=set(secret_fields("exchange")))
-    await calendar.configurator().save("exchange", values | dict(change), stored.etag, who.name)
+    """Change only that, also where somebody else saves the section at the same moment."""
+    for _ in range(_ATTEMPTS):
+        stored = await calendar.config.load_section("exchange")
+        if stored.faults:
+            fields = ", ".join(fault.field for fault in stored.faults)
+            raise Problem(409, f"The stored configuration has faults. Correct and save it first: {fields}.")
+        values = stored.section.model_dump(mode="json", exclude=set(secret_fields("exchange")))
+        with suppress(StateConflict):
+            await calendar.configurator().save("exchange", values | dict(change), stored.etag, who.name)
+            return
+    raise Problem(409, "The configuration is being saved again and again. Repeat it later.")
 
 
 async def _may_see_subjects(calendar: Services) -> bool:

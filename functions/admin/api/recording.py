@@ -79,7 +79,7 @@ async def look(calendar: Calendar, now: Now) -> SwitchState:
     return _write_switch(await look_at_switch(calendar, now))
 
 
-@router.put("", responses=problems(409, 412, 422))
+@router.put("", responses=problems(409, 422))
 async def start(
     wish: RecordingWish, calendar: Calendar, who: Who, now: Now, record: Recording
 ) -> SwitchState:
@@ -89,7 +89,7 @@ async def start(
     return _write_switch(await look_at_switch(calendar, now))
 
 
-@router.delete("", status_code=204, responses=problems(409, 412))
+@router.delete("", status_code=204, responses=problems(409))
 async def stop(calendar: Calendar, who: Who, record: Recording) -> None:
     """Record no more; what was recorded stays."""
     await stop_recording(calendar, who, record)

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from functions.admin.api.conventions import BASE, problems
 from functions.admin.context import Calendar, Now, Recording
-from functions.admin.pages.user import find_user
 from functions.admin.portrait import Portrait, Viewer, portray
 from functions.admin.problems import FieldFault, Problem
+from functions.admin.user import clear_user, exclude_user, find_user, read_user
 from shared.model import CalendarUser, Failure
 from shared.presence import FieldError
 
@@ -128,26 +128,19 @@ async def show(
 @router.post("/users/{guid}/read", status_code=202, responses=problems(404, 409))
 async def read(guid: str, calendar: Calendar, record: Recording) -> None:
     """Have the calendar read now."""
-    user = await find_user(calendar, guid)
-    if not await calendar.actions().read_again(guid):
-        raise Problem(409, "An excluded user's calendar is not read. Include the user first.")
-    await record("had a calendar read", user.user.sip)
+    await read_user(calendar, record, guid)
 
 
 @router.put("/users/{guid}/excluded", status_code=204, responses=problems(404, 422))
 async def exclude(guid: str, wish: Exclusion, calendar: Calendar, record: Recording) -> None:
     """Keep the user out, or let them in again."""
-    user = await find_user(calendar, guid)
-    await calendar.actions().exclude(guid, wish.excluded)
-    await record("excluded a user" if wish.excluded else "included a user", user.user.sip)
+    await exclude_user(calendar, record, guid, wish.excluded)
 
 
 @router.post("/users/{guid}/clear", status_code=202, responses=problems(404))
 async def clear(guid: str, calendar: Calendar, record: Recording) -> None:
     """Clear the presence until the calendar is read the next time."""
-    user = await find_user(calendar, guid)
-    await calendar.actions().clear(guid)
-    await record("cleared a presence", user.user.sip)
+    await clear_user(calendar, record, guid)
 
 
 def _write(user: CalendarUser, portrait: Portrait | None) -> OneUser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 from zoneinfo import available_timezones
 
@@ -12,28 +11,18 @@ from markupsafe import Markup
 
 from functions.admin.context import Calendar, Now, Pages, Recording
 from functions.admin.portrait import Viewer, portray
-from functions.admin.problems import FieldFault, Problem
-from functions.services import Services
-from shared.model import CalendarUser
+from functions.admin.problems import FieldFault
+from functions.admin.user import clear_user, exclude_user, find_user, read_user
 from shared.presence import FieldError, languages
 
 router = APIRouter(include_in_schema=False)
 
-_GUID = re.compile(r"[0-9a-f]{32}")
 _DONE = {
     "read": "The calendar is being read; load the page again in a few seconds.",
     "excluded": "The user is excluded: the presence is cleared and the calendar forgotten.",
     "included": "The user is included again; the calendar is being read.",
     "cleared": "The presence is cleared until the calendar is read the next time.",
 }
-
-
-async def find_user(calendar: Services, guid: str) -> CalendarUser:
-    """The user, or a 404. Raises Problem."""
-    user = await calendar.users.get(guid) if _GUID.fullmatch(guid) else None
-    if user is None:
-        raise Problem(404, "There is no such user.")
-    return user
 
 
 @router.get("/users/{guid}")
@@ -83,10 +72,7 @@ async def show(
 @router.post("/users/{guid}/read")
 async def read(guid: str, calendar: Calendar, record: Recording) -> Response:
     """Have the calendar read now."""
-    user = await find_user(calendar, guid)
-    if not await calendar.actions().read_again(guid):
-        raise Problem(409, "An excluded user's calendar is not read. Include the user first.")
-    await record("had a calendar read", user.user.sip)
+    await read_user(calendar, record, guid)
     return _back(guid, "read")
 
 
@@ -95,18 +81,14 @@ async def exclude(
     guid: str, calendar: Calendar, record: Recording, excluded: Annotated[bool, Form()]
 ) -> Response:
     """Keep the user out, or let them in again."""
-    user = await find_user(calendar, guid)
-    await calendar.actions().exclude(guid, excluded)
-    await record("excluded a user" if excluded else "included a user", user.user.sip)
+    await exclude_user(calendar, record, guid, excluded)
     return _back(guid, "excluded" if excluded else "included")
 
 
 @router.post("/users/{guid}/clear")
 async def clear(guid: str, calendar: Calendar, record: Recording) -> Response:
     """Clear the presence."""
-    user = await find_user(calendar, guid)
-    await calendar.actions().clear(guid)
-    await record("cleared a presence", user.user.sip)
+    await clear_user(calendar, record, guid)
     return _back(guid, "cleared")
 
 

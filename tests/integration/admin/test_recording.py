@@ -16,6 +16,7 @@ from functions.services import Services
 from shared.ews.recording import Record
 from shared.settings import ExchangeSettings
 from shared.state.storage import Storage
+from shared.sync.configuring import Stored
 from tests.integration.admin.pages import call, configure, now, open_browser, open_services, press
 
 pytestmark = pytest.mark.integration
@@ -92,6 +93,31 @@ async def test_nothing_else_of_the_configuration_changes(
     }
     what = [each.what.rpartition(" ")[2] for each in await calendar.audit.latest(5)]
     assert what == ["off", "on"]
+
+
+@pytest.mark.parametrize(("saves", "status"), [(1, 200), (99, 409)])
+async def test_what_somebody_saves_at_the_same_moment_stays(
+    calendar: Services,
+    browser: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    saves: int,
+    status: int,
+) -> None:
+    load = calendar.config.load_section
+    others = iter(range(saves))
+
+    async def load_and_be_overtaken(name: str) -> Stored:
+        stored = await load(name)
+        if next(others, None) is not None:
+            section = stored.section.model_copy(update={"poll_minutes": 33})
+            await calendar.config.save(name, section, stored.etag, "somebody else", now())
+        return stored
+
+    monkeypatch.setattr(calendar.config, "load_section", load_and_be_overtaken)
+    assert (await call(browser, "PUT", "/recording", json={"minutes": 15})).status_code == status
+    settings = await settings_of(calendar)
+    assert settings.poll_minutes == 33
+    assert bool(settings.debug_until) is (status == 200)
 
 
 async def test_it_is_off_when_its_time_is_over(calendar: Services, browser: httpx.AsyncClient) -> None:

@@ -18,6 +18,7 @@ from shared.model import (
     Activity,
     Agenda,
     Appointment,
+    CalendarUser,
     Failure,
     MailboxState,
     Presence,
@@ -238,6 +239,24 @@ async def test_an_excluded_user_is_cleared_and_can_come_back(
     assert (await api(browser, "PUT", "/excluded", json={})).status_code == 422
     what = {each.what for each in await calendar.audit.latest(10)}
     assert what == {"included a user", "excluded a user"}
+
+
+@pytest.mark.parametrize("excluded", [True, False])
+async def test_a_user_who_leaves_while_being_excluded_is_not_found(
+    calendar: Services, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, excluded: bool
+) -> None:
+    get = calendar.users.get
+
+    async def get_and_leave(guid: str) -> CalendarUser | None:
+        user = await get(guid)
+        await calendar.users.remove(guid)
+        return user
+
+    monkeypatch.setattr(calendar.users, "get", get_and_leave)
+    answer = await api(browser, "PUT", "/excluded", json={"excluded": excluded})
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "There is no such user."
+    assert await calendar.audit.latest(5) == []
 
 
 async def test_a_presence_is_cleared(calendar: Services, browser: httpx.AsyncClient) -> None:
