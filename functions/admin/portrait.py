@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from functions.admin.pictures.timeline import Bar, Shown, draw_timeline
+from functions.admin.pictures.timeline import IGNORED, Bar, Shown, draw_timeline
 from shared.model import Agenda, Appointment, Presence
 from shared.presence import (
     Explanation,
@@ -44,10 +44,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """What a user's calendar makes of their presence; ``told`` begins with the one that holds now."""
+    """What a user's calendar makes of their presence; ``told`` begins with the one that holds now.
+
+    ``bars`` are the appointments, with what an administrator may read of them, as the picture has them.
+    """
 
     told: tuple[Told, ...]
     explanation: Explanation
+    bars: tuple[Bar, ...]
     picture: str
 
 
@@ -57,45 +61,47 @@ def portray(agenda: Agenda, now: datetime, rules: PresenceRules, viewer: Viewer,
     Raises FieldError for a viewer whose language or time zone doesn't exist.
     """
     segments = timeline(agenda.appointments, now, rules)
+    bars = tuple(_find_bars(agenda.appointments, segments, now, rules))
     told = tuple(
         Told(at, presence, view(presence.note, at, viewer.language, viewer.timezone))
         for at, presence in compose_each(segments, rules)
     )
     explanation = explain(agenda.appointments, now, rules)
-    return Portrait(told, explanation, _draw(agenda.appointments, segments, now, rules, who))
+    return Portrait(told, explanation, bars, _draw(bars, segments, now, rules, who))
 
 
-def _draw(
-    appointments: Iterable[Appointment],
-    segments: Iterable[Segment],
-    now: datetime,
-    rules: PresenceRules,
-    who: str,
-) -> str:
-    start = now.replace(minute=0, second=0, microsecond=0)
-    end = start + SPAN
+def _find_bars(
+    appointments: Iterable[Appointment], segments: Iterable[Segment], now: datetime, rules: PresenceRules
+) -> Iterator[Bar]:
     wins: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
-    shown = []
     for segment in segments:
-        until = segment.end or end
-        title = "Free"
-        if segment.winner is not None:
-            wins[segment.winner.id].append((segment.start, until))
-            title = _title(segment.winner, rules)
-            title = f"{ACTIVITY_NAMES[segment.activity].capitalize()}: {title}"
-        if segment.start < until:
-            shown.append(Shown(segment.activity.value, segment.start, until, title))
-    bars = [
-        Bar(
-            activity.value if (activity := find_activity(appointment, rules)) else "ignored",
+        # The last segment, which has no end, is nobody's.
+        if segment.winner is not None and segment.end is not None:
+            wins[segment.winner.id].append((segment.start, segment.end))
+    for appointment in appointments:
+        yield Bar(
+            activity.value if (activity := find_activity(appointment, rules)) else IGNORED,
             appointment.start,
             max(appointment.end, appointment.start),
             _title(appointment, rules),
             tuple(wins[appointment.id]),
             name(appointment, now, rules),
         )
-        for appointment in appointments
-    ]
+
+
+def _draw(
+    bars: Iterable[Bar], segments: Iterable[Segment], now: datetime, rules: PresenceRules, who: str
+) -> str:
+    start = now.replace(minute=0, second=0, microsecond=0)
+    end = start + SPAN
+    shown = []
+    for segment in segments:
+        until = segment.end or end
+        title = "Free"
+        if segment.winner is not None:
+            title = f"{ACTIVITY_NAMES[segment.activity].capitalize()}: {_title(segment.winner, rules)}"
+        if segment.start < until:
+            shown.append(Shown(segment.activity.value, segment.start, until, title))
     title = f"The next {SPAN // timedelta(hours=1)} hours of {who}"
     return draw_timeline(bars, shown, start, end, now, rules.zone, title=title)
 

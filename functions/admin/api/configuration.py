@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, Field
 
 from functions.admin.api.conventions import (
@@ -19,7 +19,8 @@ from functions.admin.api.conventions import (
     with_header,
     write_etag,
 )
-from functions.admin.context import Calendar, Recording, Who
+from functions.admin.context import Calendar, Now, Recording, Who
+from functions.admin.sample import try_rules
 from shared.settings import secret_fields
 from shared.sync.configuring import Stored
 
@@ -46,6 +47,21 @@ class SectionState(BaseModel):
     faults: list[FieldProblem] = Field(description="Stored values that this version refuses.")
     saved_at: datetime | None
     saved_by: str = Field(examples=["anna@example.com"])
+
+
+class SampleMoment(BaseModel):
+    """What a phone shows at one time of the sample day."""
+
+    at: str = Field(description="By the clocks of the notes' time zone.", examples=["09:05"])
+    event: str = Field(description="What begins then.", examples=["Project meeting (busy)"])
+    activity: str = Field(examples=["busy"])
+    note: str = Field(examples=["Project meeting until 10:30 #busy #len:15:15 #until:1503304200000"])
+
+
+class SampleDay(BaseModel):
+    """What rules make of a day with one appointment of each kind."""
+
+    moments: list[SampleMoment]
 
 
 _VERSION: Responses = {200: with_header("ETag", "The version, for `If-Match`.", '"Vy8iMSI"')}
@@ -80,6 +96,29 @@ async def save_section(
     stored = await calendar.configurator().save(section, values, etag, who.name)
     await record("saved the configuration", describe_changes(section, former, stored))
     return _answer(section, stored, response)
+
+
+@router.post("/configuration/presence/preview", responses=problems(422))
+async def preview(
+    values: Annotated[
+        dict[str, Any],
+        Body(
+            description="The section `presence` as it would be saved: an absent field has its default.",
+            examples=[{"language": "de", "timezone": "Europe/Berlin", "mapping": {"tentative": "busy"}}],
+        ),
+    ],
+    request: Request,
+    now: Now,
+) -> SampleDay:
+    """What rules would show on a sample day; nothing is saved."""
+    request.state.recorded = True
+    moments = [
+        SampleMoment(
+            at=each.at, event=each.event, activity=each.presence.activity.value, note=each.presence.note
+        )
+        for each in try_rules(values, now)
+    ]
+    return SampleDay(moments=moments)
 
 
 def describe_changes(name: str, former: Stored, stored: Stored) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from functions.admin.api.conventions import BASE, problems
 from functions.admin.context import Calendar, Now, Recording
+from functions.admin.pictures.timeline import IGNORED
 from functions.admin.portrait import Portrait, Viewer, portray
 from functions.admin.problems import FieldFault, Problem
 from functions.admin.user import clear_user, exclude_user, find_user, read_user
@@ -35,6 +36,21 @@ class Reason(BaseModel):
     end: datetime | None
     activity: str = Field(examples=["busy"])
     sentences: list[str]
+
+
+class Span(BaseModel):
+    """From one instant to before another."""
+
+    start: datetime
+    end: datetime
+
+
+class Appointment(Span):
+    """An appointment with what may be read of it: nobody sees subjects that are private or don't show."""
+
+    title: str = Field(examples=["Review"])
+    activity: str | None = Field(description="Null for one that never shows.", examples=["busy"])
+    shows: list[Span] = Field(description="When it is the one that shows.")
 
 
 class LastFailure(BaseModel):
@@ -63,6 +79,9 @@ class OneUser(BaseModel):
     user_name: str = Field(examples=["anna"])
     common_name: str
     display_name: str
+    home_pbx: str
+    groups: list[str]
+    apps: list[str]
     candidates: list[str] = Field(description="Addresses under which Exchange may know the user.")
     excluded: bool
     leaving: bool
@@ -78,6 +97,7 @@ class OneUser(BaseModel):
         description="Why the mailbox can't be found or subscribed to."
     )
     on_pbx: OnPbx | None
+    appointments: list[Appointment] = Field(description="As far as the calendar was read.")
     notes: list[Note]
     reasons: list[Reason]
     omitted: list[str] = Field(description="Why appointments never show.")
@@ -149,6 +169,9 @@ def _write(user: CalendarUser, portrait: Portrait | None) -> OneUser:
         user_name=user.user.sip,
         common_name=user.user.common_name,
         display_name=user.user.display_name,
+        home_pbx=user.user.location,
+        groups=list(user.user.groups),
+        apps=list(user.user.apps),
         candidates=list(user.candidates),
         excluded=user.excluded,
         leaving=user.leaving,
@@ -162,6 +185,16 @@ def _write(user: CalendarUser, portrait: Portrait | None) -> OneUser:
         failure=_write_failure(user.failure),
         subscription_failure=_write_failure(user.subscription_failure),
         on_pbx=None,
+        appointments=[
+            Appointment(
+                start=bar.start,
+                end=bar.end,
+                title=bar.title,
+                activity=None if bar.lane == IGNORED else bar.lane,
+                shows=[Span(start=start, end=end) for start, end in bar.shows],
+            )
+            for bar in (portrait.bars if portrait else ())
+        ],
         notes=[
             Note(
                 at=told.at,

@@ -35,6 +35,7 @@ class ListedUser(BaseModel):
     activity: str | None = Field(examples=["busy"])
     note: str | None = Field(examples=["Busy until 10:30 #busy #until:1503304200000"])
     shown_since: datetime | None
+    refusal: str = Field(description="Why the PBX refused what was to show next.", examples=[""])
     failure: LastFailure | None
 
 
@@ -88,5 +89,6 @@ def _write(listed: Listed) -> ListedUser:
         activity=(shown.activity or "available") if shown and shown.at else None,
         note=shown.note if shown and shown.at else None,
         shown_since=shown.at if shown else None,
+        refusal=shown.error if shown else "",
         failure=LastFailure.model_validate(failure, from_attributes=True) if failure else None,
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -19,10 +18,9 @@ from functions.admin.delegation import Delegation, describe_delegation
 from functions.admin.pages.forms import QUESTIONS, fill, read_form
 from functions.admin.problems import FieldFault
 from functions.admin.rendering import Renderer
+from functions.admin.sample import Moment, try_rules
 from functions.services import Services
 from shared.errors import InvalidSettings, SettingsError, StateConflict
-from shared.model import Appointment, Presence, Sensitivity, ShowAs
-from shared.presence import PresenceRules, compose
 from shared.settings import ExchangeSettings, PresenceSettings, SyncType, parse_section
 from shared.sync.configuring import Stored
 
@@ -182,54 +180,9 @@ def _zones() -> list[str]:
     return sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What a phone shows at one time of the sample day."""
-
-    at: str
-    event: str
-    presence: Presence
-
-
-_SAMPLE = (
-    ("09:00", "10:30", "Project meeting", ShowAs.BUSY, Sensitivity.NORMAL),
-    ("11:00", "12:00", "Budget review", ShowAs.TENTATIVE, Sensitivity.NORMAL),
-    ("13:00", "14:00", "Dentist", ShowAs.OUT_OF_OFFICE, Sensitivity.PRIVATE),
-    ("15:00", "17:00", "At the branch office", ShowAs.WORKING_ELSEWHERE, Sensitivity.NORMAL),
-)
-_NAMES = {
-    ShowAs.BUSY: "busy",
-    ShowAs.TENTATIVE: "tentative",
-    ShowAs.OUT_OF_OFFICE: "out of office",
-    ShowAs.WORKING_ELSEWHERE: "working elsewhere",
-}
-
-
 def _try_sample(answers: Mapping[str, str], now: datetime) -> list[Moment] | None:
     """The sample day, or None while the rules are not acceptable."""
-    values = read_form("presence", answers, PresenceSettings())
     try:
-        section = parse_section("presence", values)
+        return try_rules(read_form("presence", answers, PresenceSettings()), now)
     except InvalidSettings:
         return None
-    return sample_day(section.rules, now) if isinstance(section, PresenceSettings) else None
-
-
-def sample_day(rules: PresenceRules, now: datetime) -> list[Moment]:
-    """What phones show on the day of ``now``, at eight and at the beginning of each sample appointment."""
-    zone: ZoneInfo = rules.zone
-    today = now.astimezone(zone).date()
-
-    def at(clock: str) -> datetime:
-        return datetime.combine(today, time.fromisoformat(clock), zone)
-
-    agenda = [
-        Appointment(str(number), at(start), at(end), subject, show_as=show_as, sensitivity=sensitivity)
-        for number, (start, end, subject, show_as, sensitivity) in enumerate(_SAMPLE)
-    ]
-    moments = [Moment("08:00", "nothing yet", compose(agenda, at("08:00"), rules))]
-    for start, _, subject, show_as, sensitivity in _SAMPLE:
-        kind = f"{_NAMES[show_as]}{', private' if sensitivity is Sensitivity.PRIVATE else ''}"
-        presence = compose(agenda, at(start) + timedelta(minutes=5), rules)
-        moments.append(Moment(f"{start[:3]}05", f"{subject} ({kind})", presence))
-    return moments

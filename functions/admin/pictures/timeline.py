@@ -12,21 +12,24 @@ from functions.admin.pictures.svg import element, label, picture, text_of
 WIDTH, LEFT, TOP = 1000.0, 120.0, 44.0
 ROW, GAP = 22.0, 6.0
 
+IGNORED = "ignored"
+"""The lane of the appointments that never show."""
+
 LANES = {
     "dnd": "Do not disturb",
     "away": "Away",
     "busy": "Busy",
     "available": "Available",
-    "ignored": "Doesn't count",
+    IGNORED: "Doesn't count",
 }
-"""The lanes by activity, the strongest on top; *ignored* are the appointments that never show."""
+"""The lanes by activity, the strongest on top."""
 
 COLOURS = {
     "dnd": "#8e1b1b",
     "away": "#b26a00",
     "busy": "#b3261e",
     "available": "#1b6e3c",
-    "ignored": "#6b7280",
+    IGNORED: "#6b7280",
 }
 
 _CHARACTER = 6.6
@@ -91,7 +94,7 @@ def draw_timeline(
     parts += (_draw_shown(each, scale, y) for each in shown if each.start < end and each.end > start)
     y += ROW + 2 * GAP
     for name, stacked in rows.items():
-        if not stacked and name == "ignored":
+        if not stacked and name == IGNORED:
             continue
         parts.append(
             element("line", x1=0.0, x2=WIDTH, y1=y - GAP, y2=y - GAP, class_="rule", stroke="#d1d5db")
@@ -193,7 +196,7 @@ def _draw_bar(bar: Bar, scale: _Scale, y: float) -> str:
             fill=COLOURS[bar.lane],
             fill_opacity=0.25,
             stroke=COLOURS[bar.lane],
-            stroke_dasharray="4 3" if bar.lane == "ignored" else None,
+            stroke_dasharray="4 3" if bar.lane == IGNORED else None,
         ),
         *wins,
         *_fit(bar.title, *place, y, "#ffffff" if spans else "currentColor"),

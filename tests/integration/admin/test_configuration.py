@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from html import unescape
 from typing import Any
 
 import httpx
@@ -196,6 +197,35 @@ async def test_a_sample_day_shows_what_the_rules_would_do(browser: httpx.AsyncCl
     assert "Project meeting" not in re.sub(r"·[^<]*", "", await preview(show_subject="false"))
     assert "Dentist" not in re.sub(r"·[^<]*", "", shown)
     assert "as soon as" in await preview(timezone="Nowhere")
+    assert (await browser.get(f"{API}/actions")).json()["items"] == []
+
+
+async def test_the_api_shows_the_same_sample_day(browser: httpx.AsyncClient) -> None:
+    url = f"{API}/configuration/presence/preview"
+    rules = {"language": "de", "timezone": "Europe/Berlin", "mapping": {"out_of_office": "dnd"}}
+    answer = await browser.post(url, json=rules)
+    assert answer.status_code == 200, answer.text
+    moments = answer.json()["moments"]
+    form = RULES | {
+        "mapping.tentative": "ignore",
+        "mapping.out_of_office": "dnd",
+        "mapping.no_data": "ignore",
+    }
+    form |= {"mapping.working_elsewhere": "available"}
+    page = unescape((await browser.post("/configuration/presence/preview", data=form)).text)
+    assert re.findall(r'class="mono">(.*?)</span>', page) == [each["note"] for each in moments]
+    assert [(each["at"], each["activity"]) for each in moments] == [
+        ("08:00", "available"),
+        ("09:05", "busy"),
+        ("11:05", "available"),
+        ("13:05", "dnd"),
+        ("15:05", "available"),
+    ]
+    assert "Dentist" not in "".join(each["note"] for each in moments)
+    refused = await browser.post(url, json={"timezone": "Nowhere", "language": "xx"})
+    assert refused.status_code == 422
+    assert [each["field"] for each in refused.json()["errors"]] == ["presence.language", "presence.timezone"]
+    assert (await browser.get(f"{API}/configuration/presence")).json()["saved_at"] is None
     assert (await browser.get(f"{API}/actions")).json()["items"] == []
 
 

@@ -53,7 +53,8 @@ async def calendar(storage: Storage, azurite: str) -> AsyncIterator[Services]:
     section = parse_section("presence", {"timezone": "Europe/Berlin"})
     stored = await calendar.config.load_section("presence")
     await calendar.config.save("presence", section, stored.etag, "test", NOW)
-    anna = User(GUID, "anna", "Anna Bauer", "Anna <b>Bauer</b>", ("anna@example.com",))
+    names = ("anna", "Anna Bauer", "Anna <b>Bauer</b>", ("anna@example.com",))
+    anna = User(GUID, *names, "branch", ("sales",), ("calendar", "softphone"))
     await calendar.users.add(anna, ("anna@example.com",))
     yield calendar
     await calendar.close()
@@ -174,8 +175,36 @@ async def test_the_api_tells_the_same(calendar: Services, browser: httpx.AsyncCl
     assert [reason["activity"] for reason in told["reasons"]] == ["available", "busy", "busy", "available"]
     assert len(told["omitted"]) == 1
     assert told["on_pbx"]["note"] == "Busy"
+    assert (told["home_pbx"], told["groups"], told["apps"]) == (
+        "branch",
+        ["sales"],
+        ["calendar", "softphone"],
+    )
     assert datetime.fromisoformat(told["read_at"]) == NOW
     assert told["failure"] is None
+
+
+async def test_the_api_tells_the_appointments_of_the_timeline(
+    calendar: Services, browser: httpx.AsyncClient
+) -> None:
+    def span(start: int, end: int) -> dict[str, Any]:
+        hours = {"start": start, "end": end}
+        return {name: f"2026-11-23T{8 + hour:02}:20:00Z" for name, hour in hours.items()}
+
+    hidden = "an appointment whose subject is not shown"
+    await store_agenda(calendar)
+    told = (await api(browser, "GET")).json()["appointments"]
+    private = span(1, 3) | {"title": "a private appointment", "activity": "busy", "shows": [span(2, 3)]}
+    ignored = span(4, 5) | {"title": hidden, "activity": None, "shows": []}
+    review = span(1, 2) | {"title": "Review <i>", "activity": "busy", "shows": [span(1, 2)]}
+    assert told == [review, private, ignored]
+    stored = await calendar.config.load_section("presence")
+    section = parse_section("presence", {"timezone": "Europe/Berlin", "show_subject": False})
+    await calendar.config.save("presence", section, stored.etag, "test", NOW)
+    await calendar.config.load()
+    answer = await api(browser, "GET")
+    assert answer.json()["appointments"][0]["title"] == hidden
+    assert "Review" not in answer.text
 
 
 async def test_the_api_tells_of_a_user_of_whom_little_is_known(

@@ -81,9 +81,21 @@ async def test_each_user_has_a_row_with_what_shows_and_what_is_wrong(
     assert 'badge warning">no mailbox' in text
     told = {each["user_name"]: each for each in (await call(browser, "GET", "/users")).json()["items"]}
     assert (told["anna"]["activity"], told["anna"]["note"]) == ("busy", note)
+    assert told["anna"]["refusal"] == ""
     assert told["bert"]["failure"]["code"] == "ErrorAccessDenied"
     assert told["carla"]["activity"] is None
     assert told["carla"]["name"].startswith("=HYPERLINK")
+
+
+async def test_what_the_pbx_refused_is_in_the_row(calendar: Services, browser: httpx.AsyncClient) -> None:
+    busy = Presence(Activity.BUSY, "Busy", now() + timedelta(hours=1))
+    await calendar.outbox.put(ANNA, "anna", "1", busy)
+    [pending] = await calendar.outbox.take(now(), 5)
+    await calendar.outbox.refuse(pending, "error 7: no such user", now())
+    assert "The PBX refused the presence: error 7: no such user" in (await browser.get("/users")).text
+    told = {each["user_name"]: each for each in (await call(browser, "GET", "/users")).json()["items"]}
+    assert (told["anna"]["refusal"], told["bert"]["refusal"]) == ("error 7: no such user", "")
+    assert told["anna"]["activity"] is None
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,13 @@ def test_the_picture_shows_who_wins_and_who_does_not_count() -> None:
         appoint("08:00", "12:00", "Doctor", sensitivity=Sensitivity.PRIVATE),
         appoint("10:00", "11:00", "Maybe", show_as=ShowAs.TENTATIVE),
     )
-    root = etree.fromstring(portray(agenda, NOW, BERLIN, GERMAN, "Anna").picture.encode())
+    portrait = portray(agenda, NOW, BERLIN, GERMAN, "Anna")
+    assert [(bar.lane, bar.title, len(bar.shows)) for bar in portrait.bars] == [
+        ("busy", "Meeting", 1),
+        ("busy", "a private appointment", 2),
+        ("ignored", "Maybe", 0),
+    ]
+    root = etree.fromstring(portrait.picture.encode())
     classes = [each.get("class") or "" for each in root.iter()]
     assert classes.count("wins busy") == 3, "the long one before and after the meeting"
     assert classes.count("bar ignored") == 1
