@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.admin.api.conventions import BASE, Responses, problems, with_header
@@ -16,6 +16,10 @@ from shared.errors import InvalidSettings
 from shared.sync.checking import Check, Outcome
 
 router = APIRouter(prefix=BASE, tags=["checks"])
+
+
+ID = "0123456789abcdef0123456789abcdef"
+"""A check's, for examples."""
 
 
 class CheckWish(BaseModel):
@@ -56,16 +60,14 @@ class StepState(BaseModel):
 class CheckState(BaseModel):
     """A test as far as it has come; it is forgotten after a day."""
 
-    id: str = Field(examples=["0123456789abcdef0123456789abcdef"])
+    id: str = Field(examples=[ID])
     began: datetime
     done: bool = Field(examples=[True])
     passed: bool = Field(description="All is well, warnings apart; false until it is done.", examples=[False])
     steps: list[StepState]
 
 
-_PLACE: Responses = {
-    202: with_header("Location", "Where it is.", f"{BASE}/checks/0123456789abcdef0123456789abcdef")
-}
+_PLACE: Responses = {202: with_header("Location", "Where it is.", f"{BASE}/checks/{ID}")}
 
 
 @router.post("/checks", status_code=202, responses=problems(422) | _PLACE)
@@ -87,7 +89,7 @@ async def begin(
 
 
 @router.get("/checks/{identity}", responses=problems(404, 422))
-async def show(identity: str, calendar: Calendar, now: Now) -> CheckState:
+async def show(identity: Annotated[str, Path(examples=[ID])], calendar: Calendar, now: Now) -> CheckState:
     """How far a test has come."""
     return _write(await find_trial(calendar, identity, now))
 

@@ -41,8 +41,11 @@ class SectionState(BaseModel):
     values: dict[str, Any] = Field(
         description="All fields but secrets.", examples=[{"address": "pbx.example.com", "name": "master"}]
     )
-    secrets_set: dict[str, datetime] = Field(description="Since when each secret is what it is.")
-    lost: list[str] = Field(description="Secrets that no key decrypts: enter them again.")
+    secrets_set: dict[str, datetime] = Field(
+        description="Since when each secret is what it is.",
+        examples=[{"password": "2026-11-23T08:20:00Z"}],
+    )
+    lost: list[str] = Field(description="Secrets that no key decrypts: enter them again.", examples=[[]])
     missing: list[str] = Field(description="Fields without which nothing works.", examples=[["pbx.password"]])
     faults: list[FieldProblem] = Field(description="Stored values that this version refuses.")
     saved_at: datetime | None

@@ -79,7 +79,10 @@ _DESCRIPTIONS = {
 
 Limit = Annotated[int, Query(ge=1, le=200, description="The most items of the answer.")]
 After = Annotated[str, Query(max_length=200, description="`next` of the page before.")]
-IfMatch = Annotated[str | None, Header(description="The `ETag` of what is to be changed.")]
+IfMatch = Annotated[
+    str | None,
+    Header(description='The `ETag` of what is to be changed; `""` of what was never saved.', examples=['""']),
+]
 
 
 def write_etag(etag: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from functions.admin.api.conventions import BASE, Limit, Responses, problems, with_header
@@ -26,6 +26,10 @@ from shared.ews.recording import Record
 router = APIRouter(prefix=f"{BASE}/recording", tags=["recording"])
 
 
+ID = "20261122T1200000000070f3c5e6a"
+"""A record's, for examples."""
+
+
 class SwitchState(BaseModel):
     """Whether what is said to Exchange is recorded, and may be with subjects."""
 
@@ -44,7 +48,7 @@ class RecordingWish(BaseModel):
 class RecordHeading(BaseModel):
     """One request, without what was said. ``status`` is 0 where there was no answer but ``error``."""
 
-    id: str = Field(examples=["20261122T1200000000070f3c5e6a"])
+    id: str = Field(examples=[ID])
     at: datetime
     seconds: float = Field(examples=[0.21])
     operation: str = Field(examples=["FindItem"])
@@ -65,11 +69,11 @@ class WholeRecord(BaseModel):
     at: datetime
     seconds: float = Field(examples=[0.21])
     place: str = Field(examples=["https://outlook.office365.com/EWS/Exchange.asmx"])
-    request_headers: dict[str, str]
-    request: str
+    request_headers: dict[str, str] = Field(examples=[{"content-type": "text/xml; charset=utf-8"}])
+    request: str = Field(examples=['<m:FindItem Traversal="Shallow">…</m:FindItem>'])
     status: int = Field(examples=[200])
-    answer_headers: dict[str, str]
-    answer: str
+    answer_headers: dict[str, str] = Field(examples=[{"request-id": "5f0f2f51-3c9d-4a3f-9a41-6f6b5e4a3c2d"}])
+    answer: str = Field(examples=["<m:FindItemResponse>…</m:FindItemResponse>"])
     error: str = Field(examples=[""])
 
 
@@ -124,7 +128,7 @@ async def download(calendar: Calendar) -> Response:
 
 
 @router.get("/records/{identity}", responses=problems(404))
-async def show(identity: str, calendar: Calendar) -> WholeRecord:
+async def show(identity: Annotated[str, Path(examples=[ID])], calendar: Calendar) -> WholeRecord:
     """One request and what came of it."""
     return _write(await find_record(calendar, identity))
 

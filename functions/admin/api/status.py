@@ -92,8 +92,8 @@ class SystemTrouble(BaseModel):
     """Why the PBX or Exchange can't be used."""
 
     system: str = Field(examples=["pbx"])
-    code: str
-    text: str
+    code: str = Field(examples=["Unreachable"])
+    text: str = Field(examples=["The PBX does not answer."])
     since: datetime
     attempts: int = Field(examples=[2])
     retry_at: datetime

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from functions.admin.api.conventions import BASE, problems
@@ -18,6 +19,11 @@ from shared.model import CalendarUser, Failure
 from shared.presence import FieldError
 
 router = APIRouter(prefix=BASE, tags=["users"])
+
+GUID = "0f3c5e6a7b8c9d0e1f2a3b4c5d6e7f80"
+"""Somebody's, for examples."""
+
+Guid = Annotated[str, Path(description="The user's on the PBX, 32 hexadecimal digits.", examples=[GUID])]
 
 
 class Note(BaseModel):
@@ -35,7 +41,16 @@ class Reason(BaseModel):
     start: datetime
     end: datetime | None
     activity: str = Field(examples=["busy"])
-    sentences: list[str]
+    sentences: list[str] = Field(
+        examples=[
+            [
+                "Now shows ‘Review’ (9:00 to 10:30) as busy until 10:30, because Busy is mapped to busy and "
+                "the other one loses.",
+                "A private appointment (8:00 to 12:00) loses because it begins earlier (8:00), and what "
+                "begins last shows.",
+            ]
+        ]
+    )
 
 
 class Span(BaseModel):
@@ -57,35 +72,37 @@ class LastFailure(BaseModel):
     """Why something that a user needs was not done."""
 
     code: str = Field(examples=["ErrorAccessDenied"])
-    text: str
+    text: str = Field(examples=["Exchange denies access to the calendar."])
     since: datetime
-    attempts: int
+    attempts: int = Field(examples=[3])
     retry_at: datetime | None
 
 
 class OnPbx(BaseModel):
     """What the PBX has acknowledged last, and why it refused the next."""
 
-    activity: str
-    note: str
+    activity: str = Field(examples=["busy"])
+    note: str = Field(examples=["Review until 10:30 #busy #len:6:6 #until:1503304200000"])
     at: datetime | None
-    error: str
+    error: str = Field(examples=[""])
 
 
 class OneUser(BaseModel):
     """What is known of a user. ``notes`` begins with the one that holds now."""
 
-    guid: str
+    guid: str = Field(examples=[GUID])
     user_name: str = Field(examples=["anna"])
-    common_name: str
-    display_name: str
-    home_pbx: str
-    groups: list[str]
-    apps: list[str]
-    candidates: list[str] = Field(description="Addresses under which Exchange may know the user.")
+    common_name: str = Field(examples=["Anna Bauer"])
+    display_name: str = Field(examples=["Bauer, Anna"])
+    home_pbx: str = Field(examples=["branch"])
+    groups: list[str] = Field(examples=[["sales"]])
+    apps: list[str] = Field(examples=[["calendar"]])
+    candidates: list[str] = Field(
+        description="Addresses under which Exchange may know the user.", examples=[["anna@example.com"]]
+    )
     excluded: bool
     leaving: bool
-    mailbox: str
+    mailbox: str = Field(examples=["anna@example.com"])
     mailbox_state: str = Field(examples=["found"])
     subscribed_since: datetime | None
     last_sign: datetime | None
@@ -100,18 +117,21 @@ class OneUser(BaseModel):
     appointments: list[Appointment] = Field(description="As far as the calendar was read.")
     notes: list[Note]
     reasons: list[Reason]
-    omitted: list[str] = Field(description="Why appointments never show.")
+    omitted: list[str] = Field(
+        description="Why appointments never show.",
+        examples=[["‘Maybe’ (12:00 to 13:00) does not count because Tentative is mapped to ignore."]],
+    )
 
 
 class Exclusion(BaseModel):
     """Whether a user is kept out."""
 
-    excluded: bool
+    excluded: bool = Field(examples=[True])
 
 
 @router.get("/users/{guid}", responses=problems(404, 422))
 async def show(
-    guid: str,
+    guid: Guid,
     calendar: Calendar,
     now: Now,
     language: str = Query("", description="Of whoever reads the sentences; empty: that of the notes."),
@@ -146,19 +166,19 @@ async def show(
 
 
 @router.post("/users/{guid}/read", status_code=202, responses=problems(404, 409))
-async def read(guid: str, calendar: Calendar, record: Recording) -> None:
+async def read(guid: Guid, calendar: Calendar, record: Recording) -> None:
     """Have the calendar read now."""
     await read_user(calendar, record, guid)
 
 
 @router.put("/users/{guid}/excluded", status_code=204, responses=problems(404, 422))
-async def exclude(guid: str, wish: Exclusion, calendar: Calendar, record: Recording) -> None:
+async def exclude(guid: Guid, wish: Exclusion, calendar: Calendar, record: Recording) -> None:
     """Keep the user out, or let them in again."""
     await exclude_user(calendar, record, guid, wish.excluded)
 
 
 @router.post("/users/{guid}/clear", status_code=202, responses=problems(404))
-async def clear(guid: str, calendar: Calendar, record: Recording) -> None:
+async def clear(guid: Guid, calendar: Calendar, record: Recording) -> None:
     """Clear the presence until the calendar is read the next time."""
     await clear_user(calendar, record, guid)
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from functions.admin.api.conventions import BASE, Limit, Responses, problems, with_header
-from functions.admin.api.user import LastFailure
+from functions.admin.api.user import GUID, LastFailure
 from functions.admin.context import Calendar
 from functions.admin.roster import Listed, answer_csv, find_users
 from shared.state.leaves import Sort
@@ -26,7 +26,7 @@ Words = Annotated[
 class ListedUser(BaseModel):
     """A user in the list. ``activity`` and ``note`` are what the PBX has acknowledged last."""
 
-    guid: str = Field(examples=["0f3c5e6a7b8c9d0e1f2a3b4c5d6e7f80"])
+    guid: str = Field(examples=[GUID])
     user_name: str = Field(examples=["anna"])
     name: str = Field(examples=["Anna Bauer"])
     mailbox: str = Field(examples=["anna@example.com"])

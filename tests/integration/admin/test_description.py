@@ -69,6 +69,44 @@ async def test_schemas_have_names_of_their_own(running: Running) -> None:
     assert [name for name in schemas if "__" in name] == []
 
 
+def speaks_for_itself(schema: dict[str, Any]) -> bool:
+    """Whether everybody knows what a value looks like: yes or no, a choice, a date, another schema's."""
+    alternatives = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+    if alternatives or schema.get("type") == "array":
+        return all(map(speaks_for_itself, alternatives or [schema["items"]]))
+    return schema.get("type") == "boolean" or any(name in schema for name in ("$ref", "enum", "format"))
+
+
+async def test_whatever_does_not_speak_for_itself_has_an_example_that_is_one(running: Running) -> None:
+    document = await read(running)
+    components = document["components"]
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    fields = {
+        f"{name}.{field}": schema
+        for name, whole in components["schemas"].items()
+        if "examples" not in whole
+        for field, schema in whole.get("properties", {}).items()
+    }
+    inputs = {
+        f"{operation['operationId']} {parameter['name']}": parameter["schema"]
+        for operation in operations
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] != "query"
+    }
+    bodies = {
+        operation["operationId"]: operation["requestBody"]["content"]["application/json"]["schema"]
+        for operation in operations
+        if "requestBody" in operation
+    }
+    assert len(bodies) == 5
+    described = fields | inputs | bodies
+    unclear = {name for name, schema in described.items() if not speaks_for_itself(schema)}
+    assert {name for name in unclear if not described[name].get("examples")} == set()
+    for name, schema in (described | components["schemas"]).items():
+        for example in schema.get("examples", ()):
+            assert jsonschema_rs.is_valid({**schema, "components": components}, example), name
+
+
 async def test_references_lead_somewhere(running: Running) -> None:
     document = await read(running)
 
