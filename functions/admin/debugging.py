@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import Response
 
 from functions.admin.context import Record as WriteDown
+from functions.admin.download import send_file
 from functions.admin.problems import Problem
 from functions.admin.session import Administrator
 from functions.services import Services
@@ -99,17 +100,16 @@ async def find_record(calendar: Services, identity: str) -> Record:
     return record if await _may_see_subjects(calendar) else _without_subjects(record)
 
 
-async def write_lines(calendar: Services) -> Response:
-    """All records as they may be seen, the oldest first: JSON lines."""
-    records = await calendar.recordings.read(limit=0)
-    if not await _may_see_subjects(calendar):
-        records = [_without_subjects(each) for each in records]
-    lines = [json.dumps(asdict(each) | {"at": each.at.isoformat()}, ensure_ascii=False) for each in records]
-    return Response(
-        "".join(f"{line}\n" for line in lines),
-        media_type="application/jsonl",
-        headers={"Content-Disposition": 'attachment; filename="exchange.jsonl"'},
-    )
+async def answer_lines(calendar: Services) -> Response:
+    """The file of all records as they may be seen, the oldest first: JSON lines."""
+    subjects = await _may_see_subjects(calendar)
+
+    async def write() -> AsyncIterator[str]:
+        async for record in calendar.recordings.read():
+            seen = record if subjects else _without_subjects(record)
+            yield f"{json.dumps(asdict(seen) | {'at': seen.at.isoformat()}, ensure_ascii=False)}\n"
+
+    return await send_file("exchange.jsonl", "application/jsonl", write())
 
 
 async def _save(calendar: Services, who: Administrator, change: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from fastapi import Response
-from fastapi.responses import StreamingResponse
 
+from functions.admin.download import send_file
 from functions.services import Services
 from shared.model import CalendarUser
 from shared.state.leaves import Sort
@@ -21,9 +21,6 @@ _TURNS = 4
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for a formula (OWASP, *CSV Injection*)."""
-
-_PART = 64 * 1024
-"""Characters after which a part of the file is sent."""
 
 COLUMNS = (
     "guid",
@@ -76,7 +73,7 @@ async def find_users(
 
 
 async def write_csv(users: AsyncIterator[CalendarUser]) -> AsyncIterator[str]:
-    """The users as comma-separated values (RFC 4180), part by part.
+    """Users as comma-separated lines, the first with the names of the columns.
 
     A byte order mark tells spreadsheets that it is UTF-8, and nothing is left that they would execute.
     """
@@ -86,29 +83,15 @@ async def write_csv(users: AsyncIterator[CalendarUser]) -> AsyncIterator[str]:
     writer.writerow(COLUMNS)
     async for user in users:
         writer.writerow(_disarm(_cells(user)))
-        if text.tell() >= _PART:
-            yield text.getvalue()
-            text.seek(0)
-            text.truncate()
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
     yield text.getvalue()
 
 
 async def answer_csv(calendar: Services, query: str, state: UserState) -> Response:
-    """The file of all users who match, sent while they are read."""
-    parts = write_csv(calendar.listing.export(state, query))
-    # Where the storage fails at once, that can still be said instead.
-    first = await anext(parts)
-
-    async def send() -> AsyncIterator[str]:
-        yield first
-        async for part in parts:
-            yield part
-
-    return StreamingResponse(
-        send(),
-        media_type="text/csv",
-        headers={"Content-Disposition": 'attachment; filename="users.csv"'},
-    )
+    """The file of all users who match."""
+    return await send_file("users.csv", "text/csv", write_csv(calendar.listing.export(state, query)))
 
 
 def name_of(user: CalendarUser) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import batched
@@ -22,6 +22,9 @@ MOST = 1000
 """Records kept; of more the oldest go."""
 
 KEPT_FOR = timedelta(days=1)
+
+_PAGE = 100
+"""Records that are read at once: one may have 100 KB."""
 
 _PRUNED_EVERY = 50
 _PARTITION = "ews"
@@ -69,10 +72,10 @@ class RecordingStore:
         if self._added % min(_PRUNED_EVERY, self._most) == 0:
             await self.prune(record.at)
 
-    async def read(self, since: datetime | None = None, limit: int = 100) -> list[Record]:
-        """Those of ``since`` and later, the oldest first; all of them where ``limit`` is 0."""
-        wanted = f"PartitionKey eq '{_PARTITION}' and RowKey ge '{write_instant(since)}'"
-        return [_read(entity) async for entity in self._table.query(wanted, limit=limit)]
+    async def read(self) -> AsyncIterator[Record]:
+        """All of them, the oldest first."""
+        async for entity in self._table.query(f"PartitionKey eq '{_PARTITION}'", page=_PAGE):
+            yield _read(entity)
 
     async def headings(self, limit: int, before: str = "") -> Sequence[Heading]:
         """At most ``limit`` headings, the latest first, from behind the one with the id ``before``.

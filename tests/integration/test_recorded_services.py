@@ -42,7 +42,7 @@ async def test_records_until_the_chosen_time_and_subjects_only_if_asked_for(
         services = Services(environment_of(azurite))
         reading = await services._source(settings).read(ANNA, START, START + timedelta(hours=48))
         assert [appointment.subject for appointment in reading.appointments] == ["Salary of Bob"]
-        records = await services.recordings.read()
+        records = [each async for each in services.recordings.read()]
         await services.close()
     assert len(records) == count
     for record in records:

@@ -76,7 +76,7 @@ async def test_the_upkeep_forgets_what_is_kept_for_a_time() -> None:
     for days in (89, 91):
         await calendar.audit.record(Action(now() - timedelta(days=days), "Anna", f"{days} days ago"))
     await run("upkeep")
-    assert [now() - record.at < timedelta(days=1) for record in await calendar.recordings.read()] == [True]
+    assert [now() - record.at < timedelta(days=1) async for record in calendar.recordings.read()] == [True]
     assert [action.what for action in await calendar.audit.latest(5)] == ["89 days ago"]
 
 

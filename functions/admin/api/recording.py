@@ -13,13 +13,13 @@ from functions.admin.context import Calendar, Now, Recording, Who
 from functions.admin.debugging import (
     LONGEST,
     Switch,
+    answer_lines,
     delete_records,
     find_record,
     list_records,
     look_at_switch,
     start_recording,
     stop_recording,
-    write_lines,
 )
 from shared.ews.recording import Record
 
@@ -124,7 +124,7 @@ _FILE: Responses = {
 )
 async def download(calendar: Calendar) -> Response:
     """All of it, a JSON object a line, the oldest first."""
-    return await write_lines(calendar)
+    return await answer_lines(calendar)
 
 
 @router.get("/records/{identity}", responses=problems(404))

@@ -13,13 +13,13 @@ from lxml import etree
 from functions.admin.context import Calendar, Now, Pages, Recording, Who
 from functions.admin.debugging import (
     LONGEST,
+    answer_lines,
     delete_records,
     find_record,
     list_records,
     look_at_switch,
     start_recording,
     stop_recording,
-    write_lines,
 )
 
 router = APIRouter(include_in_schema=False, prefix="/debugging")
@@ -85,7 +85,7 @@ async def delete(calendar: Calendar, record: Recording) -> Response:
 @router.get("/records.jsonl")
 async def download(calendar: Calendar) -> Response:
     """All records as a file."""
-    return await write_lines(calendar)
+    return await answer_lines(calendar)
 
 
 @router.get("/records/{identity}")

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
-from azure.core.exceptions import ServiceRequestError
-from starlette.types import Message, Send
 
-from functions.admin import roster
-from functions.admin.app import create_app
 from functions.services import Services
-from shared.model import Activity, CalendarUser, Failure, MailboxState, Presence, User
+from shared.model import Activity, Failure, MailboxState, Presence, User
 from shared.state import listing
 from shared.state.storage import Storage
-from tests.integration.admin.pages import HOME, call, configure, now, open_browser, open_services
+from tests.integration.admin.pages import call, configure, now, open_browser, open_services
 
 pytestmark = pytest.mark.integration
 
@@ -181,79 +175,6 @@ async def test_the_file_has_everybody_who_matches_and_no_formula(
     assert [row["user name"] for row in csv.DictReader(io.StringIO(api.text))] == ["carla"]
     api = await call(browser, "GET", "/users.csv", params={"query": "bauer"})
     assert [row["user name"] for row in csv.DictReader(io.StringIO(api.text))] == ["anna"]
-
-
-async def ask_for_csv(calendar: Services, send: Send) -> None:
-    """Ask the application itself, as its server does: clients here would put the parts together."""
-    scope = {"type": "http", "method": "GET", "path": "/users.csv", "query_string": b"", "scheme": "http"}
-    headers = [(b"host", HOME.removeprefix("http://").encode())]
-    asked = False
-
-    async def receive() -> Message:
-        nonlocal asked
-        if asked:
-            await asyncio.Event().wait()
-        asked = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    await create_app(calendar)(scope | {"headers": headers}, receive, send)
-
-
-async def test_the_file_is_sent_while_users_are_read(
-    calendar: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(roster, "_PART", 1)
-    export, arrived, parts = calendar.listing.export, asyncio.Event(), []
-
-    async def read_slowly(*wanted: Any) -> AsyncIterator[CalendarUser]:
-        async for user in export(*wanted):
-            yield user
-            # The next one is not read before this one has been sent.
-            await asyncio.wait_for(arrived.wait(), 60)
-            arrived.clear()
-
-    monkeypatch.setattr(calendar.listing, "export", read_slowly)
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            parts.append(message["body"])
-            arrived.set()
-
-    await ask_for_csv(calendar, send)
-    assert [line.split(b'","')[1] for line in b"".join(parts).splitlines()[1:]] == [
-        b"anna",
-        b"bert",
-        b"carla",
-    ]
-    assert len(parts) >= 3
-
-
-@pytest.mark.parametrize("read", [0, 2])
-async def test_half_a_file_does_not_pass_for_a_whole_one(
-    calendar: Services, monkeypatch: pytest.MonkeyPatch, read: int
-) -> None:
-    monkeypatch.setattr(roster, "_PART", 1)
-    export = calendar.listing.export
-    sent: list[Message] = []
-
-    async def fail(*wanted: Any) -> AsyncIterator[CalendarUser]:
-        users = export(*wanted)
-        for _ in range(read):
-            yield await anext(users)
-        raise ServiceRequestError("The storage account does not answer.")
-
-    monkeypatch.setattr(calendar.listing, "export", fail)
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    if read == 0:
-        await ask_for_csv(calendar, send)
-        assert sent[0]["status"] >= 500
-    else:
-        with pytest.raises(ServiceRequestError):
-            await ask_for_csv(calendar, send)
-        assert all(message["more_body"] for message in sent[1:])
 
 
 @pytest.mark.parametrize(
