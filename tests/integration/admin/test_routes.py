@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from cryptography.fernet import Fernet
 from fastapi.routing import APIRoute
 
+from dev.entra import SigningKey
 from functions.admin.app import ROUTERS, create_app
 from functions.admin.assets import Assets
 from functions.admin.gate import OPEN
+from functions.admin.session import IDLE, LONGEST, Administrator, Sessions
 from functions.services import Services
 from shared.environment import Environment
-from tests.integration.admin.conftest import API, Running
+from tests.integration.admin.conftest import API, VISITOR, Running
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -31,13 +37,26 @@ STRANGE = (
 )
 
 
-def paths() -> list[str]:
-    """The addresses of all routes, with something in place of their parameters."""
-    routes = [route for router in ROUTERS for route in router.routes]
-    assert all(isinstance(route, APIRoute) for route in routes)
+def routes() -> list[tuple[str, str]]:
+    """All of them by method and address, with something in place of parameters."""
+    found = [route for router in ROUTERS for route in router.routes]
+    assert all(isinstance(route, APIRoute) for route in found)
     return [
-        re.sub(r"\{\w+(:\w+)?\}", "a" * 32, route.path) for route in routes if isinstance(route, APIRoute)
+        (method, re.sub(r"\{\w+(:\w+)?\}", "a" * 32, route.path))
+        for route in found
+        if isinstance(route, APIRoute)
+        for method in sorted(route.methods or ())
     ]
+
+
+def paths() -> list[str]:
+    """Their addresses."""
+    return list(dict.fromkeys(path for _, path in routes()))
+
+
+def is_closed(path: str) -> bool:
+    """Whether it is neither part of the sign-in nor a file that pages are made of."""
+    return path not in OPEN and not path.startswith("/static/")
 
 
 async def test_the_application_has_no_other_routes() -> None:
@@ -57,29 +76,97 @@ async def test_there_are_pages_and_an_api() -> None:
     assert len(found) >= 10
 
 
+async def is_refused(
+    browser: httpx.AsyncClient, method: str, path: str, status: int = 401, challenge: str = "Bearer"
+) -> None:
+    """What the API says depends on what the caller has brought; pages lead to the sign-in."""
+    answer = await browser.request(method, path)
+    case = f"{method} {path}"
+    if path.startswith("/api/"):
+        assert answer.status_code == status, case
+        assert answer.headers["www-authenticate"] == challenge, case
+    elif method in ("GET", "HEAD", "OPTIONS"):
+        assert answer.status_code == 303, case
+        assert answer.headers["location"].startswith("/sign-in"), case
+        assert answer.content == b"", case
+    elif path == "/sign-out":
+        assert (answer.status_code, answer.headers["location"]) == (303, "/signed-out"), case
+        assert answer.content == b"", case
+    else:
+        assert answer.status_code == 401, case
+        assert "Your session is over" in answer.text, case
+        assert "<nav" not in answer.text, case
+        assert "csrf" not in answer.text, case
+
+
 async def test_nobody_gets_anything_without_signing_in(running: Running) -> None:
     async with running.browser() as browser:
-        for path in [*paths(), *STRANGE]:
-            if path in OPEN or path.startswith("/static/"):
-                continue
+        for path in filter(is_closed, [*paths(), *STRANGE]):
             for method in METHODS:
-                answer = await browser.request(method, path)
-                case = f"{method} {path}"
-                if path.startswith("/api/"):
-                    assert answer.status_code == 401, case
-                    assert answer.headers["www-authenticate"] == "Bearer", case
-                elif method in ("GET", "HEAD", "OPTIONS"):
-                    assert answer.status_code == 303, case
-                    assert answer.headers["location"].startswith("/sign-in"), case
-                    assert answer.content == b"", case
-                elif path == "/sign-out":
-                    assert (answer.status_code, answer.headers["location"]) == (303, "/signed-out"), case
-                    assert answer.content == b"", case
-                else:
-                    assert answer.status_code == 401, case
-                    assert "Your session is over" in answer.text, case
-                    assert "<nav" not in answer.text, case
-                    assert "csrf" not in answer.text, case
+                await is_refused(browser, method, path)
+
+
+FRESH = timedelta(minutes=1)
+
+
+def session(key: str, age: timedelta = FRESH, idle: timedelta = FRESH) -> dict[str, str]:
+    """The cookie of an administrator who signed in so long ago, and did nothing for so long."""
+    sessions, now = Sessions([key]), datetime.now(UTC)
+    begun = sessions.begin(Administrator("a", "admin@example.com"), now - age)
+    seen = replace(begun, seen=(now - idle).timestamp())
+    return {"Cookie": f"calendar={sessions.seal_session(seen)}"}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def forge(running: Running) -> str:
+    """A token that is right but for its signature; it names the right key."""
+    key = SigningKey()
+    key._id = running.entra.key._id
+    return key.sign(running.claims())
+
+
+INVALID = (401, 'Bearer error="invalid_token"')
+STRANGERS: dict[str, tuple[Callable[[Running], dict[str, str]], int, str]] = {
+    "a session that is over": (lambda running: session(running.session_key, LONGEST), 401, "Bearer"),
+    "a session that nobody used": (lambda running: session(running.session_key, IDLE, IDLE), 401, "Bearer"),
+    "a forged session": (lambda _: session(Fernet.generate_key().decode()), 401, "Bearer"),
+    "a forged token": (lambda running: bearer(forge(running)), *INVALID),
+    "a token that is over": (lambda running: bearer(running.token(exp=1)), *INVALID),
+    "a token for somebody else": (lambda running: bearer(running.token(aud="https://x.example")), *INVALID),
+    "a token of another tenant": (lambda running: bearer(running.token(iss="https://x.example")), *INVALID),
+    "a token without the role": (
+        lambda running: bearer(running.token(roles=["Calendar.Reader"])),
+        403,
+        'Bearer error="insufficient_scope"',
+    ),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+async def test_nobody_gets_anything_with(running: Running, stranger: str) -> None:
+    credentials, status, challenge = STRANGERS[stranger]
+    async with running.browser(headers=credentials(running)) as browser:
+        for method, path in routes():
+            if is_closed(path):
+                await is_refused(browser, method, path, status, challenge)
+
+
+async def test_whoever_is_no_administrator_gets_nothing_after_signing_in(running: Running) -> None:
+    async with running.browser() as browser:
+        assert (await running.sign_in(browser, VISITOR)).status_code == 403
+        for method, path in routes():
+            if is_closed(path):
+                await is_refused(browser, method, path)
+
+
+async def test_what_lets_in_is_the_age_of_a_session_and_its_key(running: Running) -> None:
+    """The strangers' sessions have nothing else that is wrong with them."""
+    async with running.browser(headers=session(running.session_key)) as browser:
+        assert (await browser.get("/actions")).status_code == 200
+        assert (await browser.get(f"{API}/me")).json()["name"] == "admin@example.com"
 
 
 async def test_what_is_another_function_s_is_answered_with_nothing(running: Running) -> None:
