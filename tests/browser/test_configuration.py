@@ -23,7 +23,7 @@ async def test_the_sample_day_follows_the_rules_while_they_are_entered(visit: Op
     await expect(preview).to_contain_text("Free until 09:00 (Busy: Private)")
     await page.get_by_label("Subjects").select_option("true")
     await expect(preview).to_contain_text("Free until 09:00 (Busy: Project meeting)")
-    await page.get_by_label("Language").select_option("de")
+    await page.get_by_label("Language").press_sequentially("German")
     await expect(preview).to_contain_text("Frei bis 09:00 (Beschäftigt: Project meeting)")
     await page.get_by_label("Busy", exact=True).select_option("dnd")
     await expect(preview).to_contain_text("Do not disturb")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -16,6 +14,7 @@ from functions.admin.api.conventions import decode_etag, write_etag
 from functions.admin.context import Calendar, Now, Pages, Recording, Who
 from functions.admin.delegation import Delegation, describe_delegation
 from functions.admin.pages.forms import QUESTIONS, fill, read_form
+from functions.admin.pages.locales import zones
 from functions.admin.problems import FieldFault
 from functions.admin.rendering import Renderer
 from functions.admin.sample import Moment, try_rules
@@ -153,7 +152,7 @@ async def _form(
         stored=stored,
         version=write_etag(stored.etag).strip('"'),
         choices=_choices(stored),
-        zones=_zones() if section is SectionName.PRESENCE else (),
+        zones=zones() if section is SectionName.PRESENCE else (),
         sample=_try_sample(answers, now) if section is SectionName.PRESENCE else None,
         refused=refused,
         conflict=conflict,
@@ -173,11 +172,6 @@ def _choices(stored: Stored) -> dict[str, Any]:
     if isinstance(section, ExchangeSettings) and section.sync_type is not SyncType.DISABLED:
         return {"sync_type": {SyncType.DISABLED, section.sync_type}}
     return {}
-
-
-@cache
-def _zones() -> list[str]:
-    return sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
 
 
 def _try_sample(answers: Mapping[str, str], now: datetime) -> list[Moment] | None:

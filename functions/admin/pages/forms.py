@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from shared.presence import languages
+from functions.admin.pages.locales import LANGUAGES
 from shared.settings import Section, secret_fields
 
 Kind = Literal[
@@ -243,7 +243,7 @@ PRESENCE = (
         "Language",
         "Of the notes.",
         "choice",
-        tuple((code, f"{language.name} ({code})") for code, language in languages.items()),
+        LANGUAGES,
     ),
     Question(
         "timezone",
@@ -327,8 +327,6 @@ def read_form(name: str, form: Mapping[str, str], section: Section) -> dict[str,
             values[question.name] = [word.strip() for word in re.split(r"[\n,]", given) if word.strip()]
         elif question.kind == "flag" or question.name == "show_subject":
             values[question.name] = given == "true"
-        elif question.kind == "number":
-            values[question.name] = int(given) if given.isascii() and given.isdigit() else given
         else:
             values[question.name] = given
     return values

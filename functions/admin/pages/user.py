@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from typing import Annotated
-from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
 from functions.admin.context import Calendar, Now, Pages, Recording
+from functions.admin.pages.locales import LANGUAGES, zones
 from functions.admin.portrait import Viewer, portray
 from functions.admin.problems import FieldFault
 from functions.admin.user import clear_user, exclude_user, find_user, read_user
-from shared.presence import FieldError, languages
+from shared.presence import FieldError
 
 router = APIRouter(include_in_schema=False)
 
@@ -63,8 +63,8 @@ async def show(
         picture=Markup(portrait.picture) if portrait else "",  # noqa: S704 - escaped where it is drawn
         viewer=viewer,
         faults=faults,
-        languages=[(each.code, each.name) for each in languages.values()],
-        timezones=sorted(available_timezones()),
+        languages=LANGUAGES,
+        timezones=zones(),
         done=_DONE.get(done, ""),
     )
 

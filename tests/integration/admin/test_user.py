@@ -121,7 +121,7 @@ async def test_a_viewer_elsewhere_reads_another_sentence(
     await store_agenda(calendar)
     text = (await browser.get(PAGE, params={"language": "de", "timezone": "America/New_York"})).text
     assert "Frei bis 04:20 (Beschäftigt: Review &lt;i&gt;)" in text
-    assert '<option value="de" selected>Deutsch</option>' in text
+    assert '<option value="de" selected>German (Deutsch)</option>' in text
     wrong = await browser.get(PAGE, params={"timezone": "Europe/Nowhere"})
     assert wrong.status_code == 422
     assert "is not a time zone" in wrong.text
