@@ -12,6 +12,7 @@ from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -233,6 +234,11 @@ class ExchangeSettings(Section):
     def _check_url(cls, url: str) -> str:
         if url and not _ews_url(url):
             raise wrong("is neither a host name nor an https:// address", "Write it like mail.example.com.")
+        if urlsplit(_ews_url(url)).path.lower().startswith("/autodiscover/"):
+            raise wrong(
+                "is an address of Autodiscover, where no calendar is read",
+                "Leave it empty to have Exchange found by Autodiscover, or write it like mail.example.com.",
+            )
         return url
 
     @field_validator("allow_plain_http")

@@ -251,6 +251,15 @@ def test_another_url_is_refused(url: str) -> None:
     }
 
 
+@pytest.mark.parametrize("end", ["svc", "xml", "json/v1.0/calendar@example.com?Protocol=Ews"])
+def test_the_url_is_not_where_exchange_is_asked_for_its_address(end: str) -> None:
+    assert refusal("exchange", url=f"https://autodiscover.example.com/Autodiscover/autodiscover.{end}") == {
+        "exchange.url": "is an address of Autodiscover, where no calendar is read. Leave it empty to have "
+        "Exchange found by Autodiscover, or write it like mail.example.com."
+    }
+    assert exchange(url="autodiscover.example.com").ews_url
+
+
 @pytest.mark.parametrize("url", ["http://mail.example.com", "HTTP://mail.example.com/EWS/Exchange.asmx"])
 def test_plain_http_must_be_allowed(url: str) -> None:
     expected = {"exchange.url": "is http. Use https, or switch on allow_plain_http knowing what it means."}
