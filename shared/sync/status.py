@@ -50,12 +50,12 @@ class Task:
 class StatusWarning:
     """Something an administrator has to know: a code for alerts, a sentence with the remedy, and where to go.
 
-    ``link`` is a path of the administration, or empty where nothing can be done there.
+    ``link`` is a path of the administration.
     """
 
     code: str
     text: str
-    link: str = ""
+    link: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,4 +237,4 @@ def _of_safety(status: Status, configuration: Configuration) -> Iterator[StatusW
         yield StatusWarning(code, str(warning), "/configuration/exchange")
     if EWS_ENDS - today <= _WARN_OF_END:
         text = f"Microsoft ends Exchange Web Services in Exchange Online on {EWS_ENDS}."
-        yield StatusWarning("ews_ends", text)
+        yield StatusWarning("ews_ends", text, "/configuration/exchange")

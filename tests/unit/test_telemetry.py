@@ -252,7 +252,7 @@ def status(**changes: Any) -> Status:
             "troubles": {},
             "day": (),
             "expires_on": None,
-            "warnings": (StatusWarning("no_notifications", "Nothing comes in."),),
+            "warnings": (StatusWarning("no_notifications", "Nothing comes in.", "/"),),
             **changes,
         }
     )
