@@ -22,9 +22,6 @@ class Series:
     values: tuple[int, ...]
 
 
-COLOURS = {"notifications": "#1d4ed8", "reads": "#1b6e3c", "presences": "#6d28d9", "errors": "#b3261e"}
-
-
 def draw_chart(hours: Sequence[datetime], series: Sequence[Series], zone: ZoneInfo, *, title: str) -> str:
     """Draw counts by the hour; ``hours`` (aware) are when each begins, the oldest first.
 
@@ -54,7 +51,7 @@ def _draw_series(
     base = top + PANEL - 8
     yield label(8, base - 16, series.title, "series-name")
     yield label(8, base, f"{sum(series.values):,}", "series-total")
-    yield element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=base, y2=base, class_="rule", stroke="#9ca3af")
+    yield element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=base, y2=base, class_="rule")
     if most:
         yield label(WIDTH - RIGHT + 8, base - COLUMNS_HEIGHT + 10, f"max. {most:,}", "series-most")
     for number, (hour, value) in enumerate(zip(hours, series.values, strict=True)):
@@ -69,7 +66,6 @@ def _draw_series(
             width=step - 3,
             height=high,
             class_=f"column {series.name}",
-            fill=COLOURS.get(series.name, "currentColor"),
         )
 
 

@@ -41,12 +41,13 @@ def picture(
         aria_describedby=f"{identity}-picture-desc",
         font_family="system-ui, sans-serif",
         font_size=12,
+        fill="currentColor",
     )
 
 
 def label(x: float, y: float, words: object, class_: str = "label", anchor: str = "start") -> str:
     """A word or two at a place."""
-    return element("text", text_of(words), x=x, y=y, class_=class_, text_anchor=anchor, fill="currentColor")
+    return element("text", text_of(words), x=x, y=y, class_=class_, text_anchor=anchor)
 
 
 def _number(value: object) -> str:

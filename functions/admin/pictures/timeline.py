@@ -24,14 +24,6 @@ LANES = {
 }
 """The lanes by activity, the strongest on top."""
 
-COLOURS = {
-    "dnd": "#8e1b1b",
-    "away": "#b26a00",
-    "busy": "#b3261e",
-    "available": "#1b6e3c",
-    IGNORED: "#6b7280",
-}
-
 _CHARACTER = 6.6
 """About how wide one is, to cut titles."""
 
@@ -96,9 +88,7 @@ def draw_timeline(
     for name, stacked in rows.items():
         if not stacked and name == IGNORED:
             continue
-        parts.append(
-            element("line", x1=0.0, x2=WIDTH, y1=y - GAP, y2=y - GAP, class_="rule", stroke="#d1d5db")
-        )
+        parts.append(element("line", x1=0.0, x2=WIDTH, y1=y - GAP, y2=y - GAP, class_="rule"))
         parts.append(label(8, y + 15, LANES[name], "lane-name"))
         for row in stacked or [[]]:
             parts += (_draw_bar(bar, scale, y) for bar in row)
@@ -176,10 +166,7 @@ def _draw_bar(bar: Bar, scale: _Scale, y: float) -> str:
         for begins, ends in bar.shows
         if begins < scale.end and ends > scale.start
     ]
-    wins = [
-        element("rect", x=x, y=y, width=wide, height=ROW, class_=f"wins {bar.lane}", fill=COLOURS[bar.lane])
-        for x, wide in spans
-    ]
+    wins = [element("rect", x=x, y=y, width=wide, height=ROW, class_=f"wins {bar.lane}") for x, wide in spans]
     # On one ground: the title is as long as the longest time in which the appointment shows.
     place = max(spans, key=lambda span: span[1], default=(left, width))
     return element(
@@ -193,13 +180,10 @@ def _draw_bar(bar: Bar, scale: _Scale, y: float) -> str:
             height=ROW,
             rx=3,
             class_=f"bar {bar.lane}",
-            fill=COLOURS[bar.lane],
-            fill_opacity=0.25,
-            stroke=COLOURS[bar.lane],
             stroke_dasharray="4 3" if bar.lane == IGNORED else None,
         ),
         *wins,
-        *_fit(bar.title, *place, y, "#ffffff" if spans else "currentColor"),
+        *_fit(bar.title, *place, y, "bar-title on-hue" if spans else "bar-title"),
         class_="appointment shows" if bar.shows else "appointment",
     )
 
@@ -216,22 +200,19 @@ def _draw_shown(shown: Shown, scale: _Scale, y: float) -> str:
             width=max(right - left, 1.0),
             height=ROW,
             class_=f"shown {shown.lane}",
-            fill=COLOURS[shown.lane],
         ),
-        *_fit(shown.title, left, right - left, y, "#ffffff"),
+        *_fit(shown.title, left, right - left, y, "bar-title on-hue"),
         class_="presence",
     )
 
 
-def _fit(words: str, left: float, width: float, y: float, fill: str) -> list[str]:
+def _fit(words: str, left: float, width: float, y: float, class_: str) -> list[str]:
     """As much of a title as there is room for."""
     room = int((width - 8) / _CHARACTER)
     if room < 3:
         return []
     cut = words if len(words) <= room else words[: room - 1].rstrip() + "…"
-    return [
-        element("text", text_of(cut), x=left + 4, y=y + 15, class_="bar-title", fill=fill, aria_hidden="true")
-    ]
+    return [element("text", text_of(cut), x=left + 4, y=y + 15, class_=class_, aria_hidden="true")]
 
 
 def _draw_hours(scale: _Scale, zone: ZoneInfo, height: float) -> Iterator[str]:
@@ -245,7 +226,6 @@ def _draw_hours(scale: _Scale, zone: ZoneInfo, height: float) -> Iterator[str]:
             y1=TOP - 6 if local.hour % 3 == 0 else TOP - 2,
             y2=height,
             class_="hour",
-            stroke="#d1d5db",
             stroke_opacity=1 if strong else 0.4,
         )
         if local.hour % 3 == 0:
@@ -256,7 +236,7 @@ def _draw_days(scale: _Scale, zone: ZoneInfo, height: float) -> Iterator[str]:
     for day in find_days(scale.start, scale.end, zone):
         x = scale.x(day.start)
         if day.start > scale.start:
-            yield element("line", x1=x, x2=x, y1=0.0, y2=height, class_="midnight", stroke="#6b7280")
+            yield element("line", x1=x, x2=x, y1=0.0, y2=height, class_="midnight")
         if scale.x(day.end) - x > 70:
             extra = "" if day.hours == 24 else f" ({day.hours:g} hours)"
             yield label(x + 4, 14, f"{day.date:%a %d.%m.}{extra}", "day-name")
@@ -267,7 +247,7 @@ def _draw_now(scale: _Scale, now: datetime, height: float) -> str:
     return element(
         "g",
         element("title", text_of("now")),
-        element("line", x1=x, x2=x, y1=TOP - 8, y2=height, class_="now", stroke="#1d4ed8", stroke_width=2),
+        element("line", x1=x, x2=x, y1=TOP - 8, y2=height, class_="now", stroke_width=2),
         class_="now-mark",
     )
 
