@@ -61,6 +61,11 @@ async def test_changes_are_not_lost_by_accident(visit: Open) -> None:
     await page.locator("header").get_by_role("link", name="Actions").click()
     await expect(page.locator("h1")).to_have_text("Actions")
     assert asked == ["beforeunload"]
+    await page.goto("/configuration/pbx")
+    await page.get_by_label("PBX address").fill("pbx.example.com")
+    await page.get_by_role("link", name="Discard changes").click()
+    await expect(page.get_by_label("PBX address")).to_have_value("")
+    assert asked == ["beforeunload"], "who discards is not asked"
 
 
 async def test_a_section_is_filled_in_and_saved_by_keyboard_alone(visit: Open) -> None:

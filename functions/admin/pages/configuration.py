@@ -20,7 +20,7 @@ from functions.admin.rendering import Renderer
 from functions.admin.sample import Moment, try_rules
 from functions.services import Services
 from shared.errors import InvalidSettings, SettingsError, StateConflict
-from shared.settings import ExchangeSettings, PresenceSettings, SyncType, parse_section
+from shared.settings import ExchangeSettings, PresenceSettings, SyncType, parse_section, secret_fields
 from shared.sync.configuring import Stored
 
 router = APIRouter(include_in_schema=False)
@@ -136,6 +136,10 @@ async def _form(
         )
         for error in faults
     }
+    # Secrets are not sent back: who enters one that is not saved has to do so again, and is told until then.
+    dropped = {name for name in secret_fields(section) if answers.get(name) or answers.get(f"{name}.dropped")}
+    for name in dropped:
+        errors.setdefault(name, FieldFault(name, "was not kept, as nothing was saved", "Enter it again."))
     return await pages.page(
         request,
         "configuration.html",
@@ -148,6 +152,7 @@ async def _form(
         questions=QUESTIONS[section],
         answers=answers,
         errors=errors,
+        dropped=dropped,
         names={question.name: question.label for question in QUESTIONS[section]},
         stored=stored,
         version=write_etag(stored.etag).strip('"'),

@@ -1,13 +1,16 @@
 /* What pages do beyond plain HTML; all of them can be read without. */
 "use strict";
 
-/* Leaving a form with changes is asked about. */
+/* Leaving a form with changes is asked about, unless that is what a link is for. */
 const changed = new Set(document.querySelectorAll("form[data-guard=unsaved]"));
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-guard]");
   if (form) changed.add(form);
 });
 document.addEventListener("submit", (event) => changed.delete(event.target));
+document.addEventListener("click", (event) => {
+  if (event.target.closest("a[data-discard]")) changed.clear();
+});
 window.addEventListener("beforeunload", (event) => {
   for (const form of changed) if (form.isConnected) event.preventDefault();
 });

@@ -27,6 +27,19 @@ RULES = {
     **{f"mapping.{name}": "away" for name in ("out_of_office", "working_elsewhere", "no_data")},
 }
 
+EXCHANGE = {
+    "sync_type": "on-premises",
+    "user": "calendar@example.com",
+    "server": "internal",
+    "name_resolving": "candidate users",
+    "cloud": "worldwide",
+    "supported_accounts": "my organization only",
+    "detection": "poll",
+    "poll_minutes": "20",
+    "max_subscriptions": "100",
+    "channel_binding": "auto",
+}
+
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def host(azurite: str) -> AsyncIterator[FunctionsHost]:
@@ -119,11 +132,7 @@ async def test_a_body_that_is_no_object_is_refused(browser: httpx.AsyncClient, b
 async def test_a_form_saves_what_it_asks_for_and_keeps_the_rest(browser: httpx.AsyncClient) -> None:
     until = "2026-11-22T15:00:00Z"
     assert (await put(browser, "exchange", {"debug_until": until})).status_code == 200
-    form = {"sync_type": "on-premises", "user": "calendar@example.com", "password": "p", "poll_minutes": "20"}
-    form |= {"server": "internal", "max_subscriptions": "100", "detection": "poll", "channel_binding": "auto"}
-    form |= {"name_resolving": "candidate users", "cloud": "worldwide"}
-    form |= {"supported_accounts": "my organization only"}
-    answer = await submit(browser, "exchange", form)
+    answer = await submit(browser, "exchange", EXCHANGE | {"password": "p"})
     assert (answer.status_code, answer.headers.get("location")) == (
         303,
         "/configuration/exchange?saved=true",
@@ -164,6 +173,7 @@ async def test_two_administrators_do_not_overwrite_each_other(browser: httpx.Asy
     assert refused.status_code == 409
     assert "local administrator saved this part meanwhile" in refused.text
     assert 'value="other.example.com"' in refused.text
+    assert "not acceptable any more" not in refused.text
     assert (await browser.get(f"{API}/configuration/pbx")).json()["values"]["name"] == "master"
     form["version"] = hidden(refused.text, "version")
     elsewhere = await browser.post("/configuration/pbx", data=form)
@@ -171,6 +181,28 @@ async def test_two_administrators_do_not_overwrite_each_other(browser: httpx.Asy
     assert 'id="password-error"' in elsewhere.text
     again = await browser.post("/configuration/pbx", data=form | {"password": "another"})
     assert again.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [({"poll_minutes": "4"}, 422), ({"version": ""}, 409)], ids=["refused", "conflict"]
+)
+async def test_a_secret_that_was_not_saved_is_asked_for_until_it_is_there(
+    browser: httpx.AsyncClient, change: dict[str, str], status: int
+) -> None:
+    await put(browser, "exchange", {"client_secret": "stored"})
+    page = (await browser.get("/configuration/exchange")).text
+    assert "Enter it again" not in page
+    form = EXCHANGE | {"version": hidden(page, "version"), "client_secret.delete": "true"} | change
+    refused = await browser.post("/configuration/exchange", data=form | {"password": "typed"})
+    assert refused.status_code == status
+    assert "typed" not in refused.text
+    assert 'aria-describedby="password-error password-help"' in refused.text
+    assert 'id="client_secret-error"' not in refused.text
+    assert 'name="client_secret.delete" value="true" checked' in refused.text
+    form["password.dropped"] = hidden(refused.text, "password.dropped")
+    again = await browser.post("/configuration/exchange", data=form)
+    assert again.status_code == status
+    assert "Was not kept, as nothing was saved. Enter it again." in again.text
 
 
 async def test_whether_subjects_show_is_decided_the_first_time(browser: httpx.AsyncClient) -> None:
