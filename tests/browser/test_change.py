@@ -18,7 +18,6 @@ from dev.host import FunctionsHost
 from dev.pbx import PbxSimulator, Viewer
 from functions.services import Services
 from shared.environment import Environment
-from tests.browser.conftest import reload_until
 from tests.integration.admin.conftest import free_port, serve
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -102,14 +101,10 @@ async def phone(office: Office, browser: Browser) -> AsyncIterator[Page]:
 
 
 async def expect_on_her_page(office: Office, browser: Browser, text: str) -> str:
-    """It shows after a while of loading the page again; all that the page says then."""
-
-    async def shows() -> bool:
-        return text in await page.locator("#now").inner_text()
-
+    """It shows by itself after a while; all that the page says then."""
     async with await browser.new_page() as page:
         await page.goto(office.path)
-        await reload_until(page, shows)
+        await expect(page.locator("#now")).to_contain_text(text)
         return await page.content()
 
 

@@ -101,12 +101,7 @@ async def test_everything_is_configured_tested_and_synchronised(
     for name in NAMES:
         await expect(page.get_by_role("link", name=name.capitalize())).to_be_visible()
     await anna.click()
-    note = page.locator("#now strong")
-
-    async def is_noted() -> bool:
-        return bool(await note.count()) and "Project meeting" in await note.inner_text()
-
-    await reload_until(page, is_noted)
+    await expect(page.locator("#now strong")).to_contain_text("Project meeting")
     user = next(row for row in pbx.users.rows() if row.sip == "anna")
     async with asyncio.timeout(WAIT):
         while "Project meeting" not in pbx.phone(user.guid).note:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from dev.pbx import PbxSimulator, Viewer
+from functions.services import Services
 from shared.model import Agenda, Appointment, Failure, MailboxState, Sensitivity, ShowAs, User
 from tests.browser.conftest import Open, faults_of, listening
 from tests.integration.admin.pages import open_services
@@ -23,8 +25,8 @@ PAGE = f"/users/{GUID}"
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def url(azurite: str) -> AsyncIterator[str]:
-    """The pages in this process, where no timer touches somebody with a full calendar and a failure."""
+async def calendar(azurite: str) -> AsyncIterator[Services]:
+    """Somebody with a full calendar and a failure, whom no timer touches."""
     now = datetime.now(UTC)
 
     def appoint(number: int, start: float, hours: float, **others: Any) -> Appointment:
@@ -47,8 +49,13 @@ async def url(azurite: str) -> AsyncIterator[str]:
         failure = Failure("ErrorAccessDenied", "Exchange denies access.", now, 2, None)
         await calendar.users.set_failure(GUID, failure)
         await calendar.agendas.save(GUID, Agenda(appointments, now, now + timedelta(hours=48), 1))
-        async with listening(calendar) as url:
-            yield url
+        yield calendar
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def url(calendar: Services) -> AsyncIterator[str]:
+    async with listening(calendar) as url:
+        yield url
 
 
 async def test_everybody_can_use_a_users_page(visit: Open) -> None:
@@ -69,6 +76,34 @@ async def test_another_viewer_reads_another_language_without_script(visit: Open)
     await page.get_by_role("button", name="Read as this viewer").click()
     await expect(page.locator("#now strong")).to_contain_text(" bis ")
     assert await page.locator("#now strong").get_attribute("lang") == "de"
+
+
+async def test_the_page_follows_by_itself_and_leaves_alone_what_is_being_entered(
+    visit: Open, calendar: Services
+) -> None:
+    page = await visit(f"{PAGE}?language=de&done=read")
+    await expect(page.get_by_text("The calendar is being read")).to_be_visible()
+    await page.clock.install()
+    await page.reload()
+    await expect(page.locator("h1")).to_have_text("Carla Cruz")
+    await expect(page.get_by_text("The calendar is being read")).to_have_count(0)
+    zone = page.get_by_label("Time zone of the viewer")
+    await zone.fill("Europe/")
+    agenda = await calendar.agendas.get(GUID)
+    assert agenda is not None
+    now = datetime.now(UTC)
+    fresh = Appointment(
+        "6", now, now + timedelta(hours=40), "Something new", show_as=ShowAs.OUT_OF_OFFICE, rank=9
+    )
+    await calendar.agendas.save(GUID, replace(agenda, appointments=(fresh,)))
+    await calendar.users.set_failure(GUID, Failure("ErrorItemNotFound", "It is gone.", now, 1, None))
+    await page.clock.fast_forward(10_000)
+    await expect(page.locator("#shown strong")).to_contain_text("Something new bis")
+    await expect(page.locator("#troubles")).to_contain_text("It is gone.")
+    await expect(page.locator("#why li")).to_contain_text(["Something new"])
+    await expect(zone).to_have_value("Europe/")
+    await expect(zone).to_be_focused()
+    assert await page.locator("#shown").count() == await page.locator("#rest").count() == 1
 
 
 async def test_everybody_can_use_the_page_of_the_phones(browser: Browser) -> None:

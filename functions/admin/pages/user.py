@@ -18,7 +18,7 @@ from shared.presence import FieldError
 router = APIRouter(include_in_schema=False)
 
 _DONE = {
-    "read": "The calendar is being read; load the page again in a few seconds.",
+    "read": "The calendar is being read, which takes a few seconds.",
     "excluded": "The user is excluded: the presence is cleared and the calendar forgotten.",
     "included": "The user is included again; the calendar is being read.",
     "cleared": "The presence is cleared until the calendar is read the next time.",
@@ -41,7 +41,7 @@ async def show(
     rules = (await calendar.configuration()).presence.rules
     agenda = await calendar.agendas.get(guid)
     published = await calendar.outbox.published(guid)
-    viewer = Viewer(language or rules.language, timezone or rules.timezone)
+    viewer = reader = Viewer(language or rules.language, timezone or rules.timezone)
     faults: dict[str, FieldFault] = {}
     portrait = None
     who = user.user.display_name or user.user.common_name or user.user.sip
@@ -50,7 +50,8 @@ async def show(
             portrait = portray(agenda, now, rules, viewer, who)
         except FieldError as error:
             faults = {each.field: FieldFault(*each) for each in error.faults}
-            portrait = portray(agenda, now, rules, Viewer(rules.language, rules.timezone), who)
+            reader = Viewer(rules.language, rules.timezone)
+            portrait = portray(agenda, now, rules, reader, who)
     return await pages.page(
         request,
         "user.html",
@@ -62,6 +63,7 @@ async def show(
         portrait=portrait,
         picture=Markup(portrait.picture) if portrait else "",  # noqa: S704 - escaped where it is drawn
         viewer=viewer,
+        reader=reader,
         faults=faults,
         languages=LANGUAGES,
         timezones=zones(),

@@ -29,6 +29,11 @@ document.addEventListener("htmx:afterOnLoad", (event) => {
   if (event.detail.successful) announce("");
 });
 
+/* What was done is said once, not again when the page is loaded again. */
+const here = new URL(location);
+for (const name of ["done", "saved", "sign_in"]) here.searchParams.delete(name);
+history.replaceState(history.state, "", here);
+
 /* A button copies the text of the element that it names. */
 for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
 document.addEventListener("click", async (event) => {
@@ -73,8 +78,8 @@ for (const button of document.querySelectorAll("button[data-pause]")) {
 }
 
 /* A wide picture stays where it was scrolled to when it is drawn anew. */
-document.addEventListener("htmx:beforeSwap", (event) => {
-  for (const old of event.detail.target.querySelectorAll(".wide-picture[id]")) {
+document.addEventListener("htmx:beforeSwap", () => {
+  for (const old of document.querySelectorAll(".wide-picture[id]")) {
     const left = old.scrollLeft;
     document.addEventListener("htmx:afterSwap", () => {
       const fresh = document.getElementById(old.id);
