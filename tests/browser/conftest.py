@@ -49,8 +49,8 @@ expect.set_options(timeout=WAIT * 1000)
 
 Open = Callable[..., Awaitable[Page]]
 Scheme = Literal["light", "dark"]
-LOOKS: list[tuple[Scheme, int]] = [("light", 1280), ("dark", 360)]
-"""Colours and widths in which every page has to do: each of them once, as none depends on the other."""
+LOOKS: list[tuple[Scheme, int]] = [("light", 1280), ("light", 360), ("dark", 1280), ("dark", 360)]
+"""Colours and widths in which every page has to do."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -152,15 +152,19 @@ async def reload_until(page: Page, found: Callable[[], Awaitable[bool]]) -> None
 
 
 async def faults_of(page: Page) -> list[str]:
-    """What keeps anybody from using a page, in every look; the last of them stays."""
+    """What keeps anybody from using a page, in every look; the last of them stays.
+
+    What is folded away, such as the question before something is deleted, is unfolded for that.
+    """
     faults = []
+    await page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     for scheme, width in LOOKS:
         # Without motion nothing is caught half-way from one colour to the other.
         await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         await page.set_viewport_size({"width": width, "height": 800})
-        faults += [f"{scheme}: {each}" for each in await violations(page)]
+        faults += [f"{scheme} {width}: {each}" for each in await violations(page)]
         if await is_too_wide(page):
-            faults.append(f"{width} pixels: it has to be scrolled sideways")
+            faults.append(f"{scheme} {width}: it has to be scrolled sideways")
     return faults
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Dialog, expect
+from playwright.async_api import Dialog, Page, expect
 
-from tests.browser.conftest import Open, violations
+from tests.browser.conftest import Open, faults_of
 from tests.integration.admin.conftest import empty_storage
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -41,11 +41,11 @@ async def test_a_form_asks_for_what_its_sync_type_needs(visit: Open) -> None:
     await page.get_by_label("Sync type").select_option("cloud-app-only")
     await expect(password).to_be_hidden()
     await expect(secret).to_be_visible()
-    assert await violations(page) == []
+    assert await faults_of(page) == []
 
 
-async def test_changes_are_not_lost_by_accident(visit: Open) -> None:
-    page = await visit("/configuration/pbx")
+def hear_questions(page: Page) -> list[str]:
+    """What the browser asks before a page is left, each with yes for an answer."""
     asked: list[str] = []
 
     async def answer(dialog: Dialog) -> None:
@@ -53,6 +53,12 @@ async def test_changes_are_not_lost_by_accident(visit: Open) -> None:
         await dialog.accept()
 
     page.on("dialog", answer)
+    return asked
+
+
+async def test_changes_are_not_lost_by_accident(visit: Open) -> None:
+    page = await visit("/configuration/pbx")
+    asked = hear_questions(page)
     await page.locator("header").get_by_role("link", name="Actions").click()
     await expect(page.locator("h1")).to_have_text("Actions")
     assert asked == []
@@ -61,11 +67,34 @@ async def test_changes_are_not_lost_by_accident(visit: Open) -> None:
     await page.locator("header").get_by_role("link", name="Actions").click()
     await expect(page.locator("h1")).to_have_text("Actions")
     assert asked == ["beforeunload"]
-    await page.goto("/configuration/pbx")
+
+
+async def test_who_discards_changes_is_not_asked(visit: Open) -> None:
+    page = await visit("/configuration/pbx")
+    asked = hear_questions(page)
     await page.get_by_label("PBX address").fill("pbx.example.com")
     await page.get_by_role("link", name="Discard changes").click()
     await expect(page.get_by_label("PBX address")).to_have_value("")
-    assert asked == ["beforeunload"], "who discards is not asked"
+    assert asked == []
+
+
+async def test_everybody_can_use_a_form_that_somebody_else_has_saved_meanwhile(
+    visit: Open, complaints: list[str]
+) -> None:
+    page, other = await visit("/configuration/pbx"), await visit("/configuration/pbx")
+    for each, name, said in ((other, "theirs", "Saved."), (page, "ours", "saved this part meanwhile")):
+        await each.get_by_label("PBX name").fill(name)
+        await each.locator("#password").fill("secret")
+        await each.get_by_role("button", name="Save").click()
+        await expect(each.get_by_text(said)).to_be_visible()
+    assert "409" in complaints.pop()
+    await expect(page.get_by_text("what you entered, but for secrets")).to_be_visible()
+    await expect(page.locator("#password-error")).to_contain_text("Enter it again")
+    assert await faults_of(page) == []
+    asked = hear_questions(page)
+    await page.get_by_role("link", name="See what is stored now").click()
+    await expect(page.get_by_label("PBX name")).to_have_value("theirs")
+    assert asked == []
 
 
 async def test_a_section_is_filled_in_and_saved_by_keyboard_alone(visit: Open) -> None:
@@ -80,4 +109,4 @@ async def test_a_section_is_filled_in_and_saved_by_keyboard_alone(visit: Open) -
     await expect(page.get_by_text("Saved. It takes effect now")).to_be_visible()
     await expect(page.get_by_text("Set on")).to_be_visible()
     assert await page.locator("#password").input_value() == ""
-    assert await violations(page) == []
+    assert await faults_of(page) == []

@@ -14,7 +14,7 @@ from dev.exchange import ExchangeSimulator
 from dev.pbx import PbxSimulator
 from dev.pbx.switchboard import APIS
 from shared.sync import checking_exchange
-from tests.browser.conftest import Open, faults_of, listening, violations
+from tests.browser.conftest import Open, faults_of, listening
 from tests.integration.admin.pages import open_services
 from tests.storage import empty
 
@@ -229,7 +229,7 @@ async def test_what_was_corrected_is_tested_again_and_not_saved(visit: Open, pbx
     await page.get_by_role("button", name="Test connection").click()
     login = page.locator("[data-step='pbx.login']")
     await expect(login.get_by_text("Failed", exact=True)).to_be_visible()
-    assert await violations(page) == []
+    assert await faults_of(page) == []
     await page.locator("#password").fill(pbx.switchboard.password)
     await page.get_by_role("button", name="Test connection").click()
     everything = page.get_by_text("The test is over: everything works.")
@@ -245,6 +245,7 @@ async def test_a_wrong_field_is_named_and_nothing_is_tested(visit: Open, complai
     await page.get_by_role("button", name="Test connection").click()
     await expect(page.get_by_text("Nothing was tested.")).to_be_visible()
     assert "422" in complaints.pop()
+    assert await faults_of(page) == []
     await page.get_by_role("link", name="App object").click()
     assert await page.evaluate("document.activeElement.id") == "app"
 

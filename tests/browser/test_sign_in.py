@@ -10,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, expect
 
 from functions.admin.session import IDLE, Administrator, Sessions
-from tests.browser.conftest import faults_of, violations
+from tests.browser.conftest import faults_of
 from tests.integration.admin import conftest as office
 from tests.integration.admin.conftest import ADMINISTRATOR, ROLE, VISITOR, Running
 
@@ -72,7 +72,7 @@ async def test_an_administrator_signs_in_to_the_page_that_was_asked_for_and_out_
     assert await faults_of(page) == []
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.locator("h1")).to_have_text("You are signed out")
-    assert await violations(page) == []
+    assert await faults_of(page) == []
     await page.goto("/actions")
     await expect(page.locator("h1")).to_have_text("Sign in as")
 
@@ -83,7 +83,7 @@ async def test_who_lacks_the_role_reads_which_one_and_takes_another_account(page
     await expect(page.locator("h1")).to_have_text("You are no administrator of this service")
     await expect(page.locator("main")).to_contain_text(f"{VISITOR} lacks the app role {ROLE}.")
     await expect(page.locator("header nav")).to_have_count(0)
-    assert await violations(page) == []
+    assert await faults_of(page) == []
     await page.get_by_role("link", name="Sign in with another account").click()
     assert "prompt=select_account" in page.url
     await choose(page)
@@ -119,7 +119,7 @@ async def test_after_the_end_of_the_session_a_form_is_refused_in_words_that_lead
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("h1")).to_have_text("Your session is over")
     await expect(page.locator("main")).to_contain_text("nothing was saved")
-    assert await violations(page) == []
+    assert await faults_of(page) == []
     await page.get_by_role("link", name="Sign in again").click()
     await choose(page)
     await expect(page.get_by_label("PBX address")).to_have_value("")
