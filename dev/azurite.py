@@ -33,12 +33,18 @@ class AzuriteError(Exception):
 class Azurite:
     """A context manager: the emulator runs inside it, holds everything in memory, and is gone after it.
 
-    Port 0 takes a free one. The executable is that of ``make setup``, or the one that the variable AZURITE
+    With a ``location`` everything is kept in that directory, for the next one. Port 0 takes a free one. The
+    executable is that of ``make setup``, or the one that the variable AZURITE
     names. Entering raises AzuriteError; after it ``connection_string`` is there.
     """
 
-    def __init__(self, blob_port: int = 0, queue_port: int = 0, table_port: int = 0) -> None:
+    def __init__(
+        self, blob_port: int = 0, queue_port: int = 0, table_port: int = 0, *, location: Path | None = None
+    ) -> None:
         self._ports = ("--blobPort", blob_port), ("--queuePort", queue_port), ("--tablePort", table_port)
+        self._kept = ("--location", str(location)) if location else ("--inMemoryPersistence",)
+        # It writes what it holds when the last connection has ended.
+        self._patience = 60 if location else 5
         self.connection_string = ""
 
     def __enter__(self) -> Self:
@@ -47,7 +53,7 @@ class Azurite:
             raise AzuriteError("Azurite is missing: run 'make setup'.")
         self._directory = tempfile.TemporaryDirectory(prefix="azurite-")
         output = Path(self._directory.name) / "output"
-        options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        options = [*self._kept, "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
         options += [text for option, port in self._ports for text in (option, str(port))]
         with output.open("wb") as stream:
             self._process = subprocess.Popen(
@@ -71,7 +77,7 @@ class Azurite:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._process.communicate(timeout=5)
+            self._process.communicate(timeout=self._patience)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -62,6 +62,9 @@ class Subscriber[R: Reading]:
             lives = user.subscription is not None and now - user.subscription.last_sign < SILENCE
             resolved = is_resolved(user)
             if lives and resolved:
+                if user.read_requested_at is not None:
+                    # Of a run, perhaps, that was killed before it asked for the reading.
+                    found.append(guid)
                 return
             mailbox = user.mailbox if resolved else await self._find_mailbox(user)
             if not mailbox:

@@ -24,8 +24,9 @@ from playwright.async_api import (
 
 from dev.host import FunctionsHost
 from functions.services import Services
-from tests.integration.admin.conftest import ROOT, free_port, serve
+from tests.integration.admin.conftest import ROOT, serve
 from tests.integration.admin.pages import open_browser
+from tests.ports import find_ports
 
 AXE = ROOT / "dev" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -56,7 +57,7 @@ LOOKS: list[tuple[Scheme, int]] = [("light", 1280), ("light", 360), ("dark", 128
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def host(azurite: str) -> AsyncIterator[FunctionsHost]:
     """The function app in local mode, where nobody has to sign in."""
-    async with serve(azurite, free_port(), CALENDAR_ADMIN_SIGN_IN="local") as host:
+    async with serve(azurite, find_ports(), CALENDAR_ADMIN_SIGN_IN="local") as host:
         yield host
 
 

@@ -13,7 +13,8 @@ from playwright.async_api import Browser, ConsoleMessage, Page, expect
 from dev.entra import EntraSimulator
 from dev.host import FunctionsHost
 from tests.browser.conftest import faults_of
-from tests.integration.admin.conftest import API, empty_storage, free_port, serve
+from tests.integration.admin.conftest import API, empty_storage, serve
+from tests.ports import find_ports
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -29,7 +30,7 @@ async def entra() -> AsyncIterator[EntraSimulator]:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def host(azurite: str, entra: EntraSimulator) -> AsyncIterator[FunctionsHost]:
     """In local mode; the sign-in to Exchange goes to this Entra ID."""
-    port = free_port()
+    port = find_ports()
     entra.application.redirect_uris = [f"http://127.0.0.1:{port}/authenticated"]
     async with serve(azurite, port, CALENDAR_ADMIN_SIGN_IN="local", CALENDAR_AUTHORITY=entra.url) as host:
         yield host

@@ -18,7 +18,8 @@ from dev.host import FunctionsHost
 from dev.pbx import PbxSimulator, Viewer
 from functions.services import Services
 from shared.environment import Environment
-from tests.integration.admin.conftest import free_port, serve
+from tests.integration.admin.conftest import serve
+from tests.ports import find_ports
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -44,7 +45,7 @@ class Office:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def office(azurite: str) -> AsyncIterator[Office]:
     """As soon as her calendar is subscribed to."""
-    port = free_port()
+    port = find_ports()
     key = Fernet.generate_key().decode()
     users = [{"h323": "anna", "cn": "Anna", "emails": [{"email": MAILBOX}]}]
     async with (

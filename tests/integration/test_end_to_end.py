@@ -6,7 +6,6 @@ Only the pauses after a failure are cut short, as an administrator does who pres
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -36,6 +35,7 @@ from shared.state.queues import WorkQueues
 from shared.state.storage import Storage
 from shared.state.users import UserStore
 from shared.sync.interfaces import Trouble
+from tests.ports import find_ports
 from tests.tracing import keep_spans
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -180,16 +180,10 @@ class Company:
         return str(self.exchange.add_appointment(name, start=now, end=end, subject=subject)["id"])
 
 
-def find_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running() -> AsyncIterator[Company]:
     """A company on its first day; the PBX's password was mistyped."""
-    port = find_port()
+    port = find_ports()
     seed = create_seed(25, now=datetime.now(UTC), at_work=True)
     addresses = {name: f"{name}@example.com" for name in NAMES}
     mailboxes = [*seed.exchange["mailboxes"], *({"address": address} for address in addresses.values())]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import signal
 import socket
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
+from tests.ports import find_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,23 +63,6 @@ class Run:
         return self.process.wait(60)
 
 
-def find_ports() -> int:
-    """The first of ten consecutive free ports."""
-    for _ in range(1000):
-        first = random.randrange(10_000, 32_000)
-        sockets = [socket.socket() for _ in range(10)]
-        try:
-            for number, attempt in enumerate(sockets):
-                attempt.bind(("127.0.0.1", first + number))
-        except OSError:
-            continue
-        finally:
-            for attempt in sockets:
-                attempt.close()
-        return first
-    raise AssertionError("no free ports")
-
-
 def find_children(process: int) -> list[int]:
     """The processes that this one has started, and they in turn."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
@@ -91,7 +75,7 @@ def find_children(process: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    run = Run(tmp_path_factory.mktemp("run"), "--port", str(find_ports()))
+    run = Run(tmp_path_factory.mktemp("run"), "--port", str(find_ports(10)))
     try:
         run.read_until("Ctrl-C")
         yield run
@@ -132,7 +116,7 @@ def test_a_change_of_a_calendar_shows_by_itself(running: Run) -> None:
 
 
 def test_a_second_start_says_that_one_runs(running: Run) -> None:
-    second = Run(running.directory, "--once", "--port", str(find_ports()))
+    second = Run(running.directory, "--once", "--port", str(find_ports(10)))
     assert second.wait() == 1
     assert second.lines == [
         f"run: It is running already: process {running.process.pid}, {running.announced()['functions']}. "
@@ -151,7 +135,7 @@ def test_an_interrupt_ends_every_process(running: Run) -> None:
 
 
 def test_ports_in_use_are_named_with_their_purpose(tmp_path: Path) -> None:
-    first = find_ports()
+    first = find_ports(10)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", first + 3))
         taken.listen()
@@ -163,7 +147,7 @@ def test_ports_in_use_are_named_with_their_purpose(tmp_path: Path) -> None:
 def test_once_ends_after_the_table_with_status_0_also_with_exchange_online(tmp_path: Path) -> None:
     """On premises is what the others run with."""
     run = Run(
-        tmp_path, "--once", "--users", "3", "--port", str(find_ports()), "--sync-type", "cloud-app-only"
+        tmp_path, "--once", "--users", "3", "--port", str(find_ports(10)), "--sync-type", "cloud-app-only"
     )
     assert run.wait() == 0, "\n".join(run.lines)
     assert run.lines[-1] == "3 users, 0 without a mailbox, 0 wrong"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from dev.entra import EntraSimulator
 from dev.entra.directory import Account, Application, Directory, Secret, Tenant
 from dev.host import FunctionsHost
 from shared.state.storage import Storage
+from tests.ports import find_ports
 from tests.storage import empty, environment_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -116,13 +116,6 @@ def directory_of(redirect_uri: str) -> Directory:
     return Directory([tenant], [page, script, stranger], accounts)
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def empty_storage(connection: str) -> None:
     """Forget what other tests configured."""
     async with Storage.open(environment_of(connection)) as storage:
@@ -148,7 +141,7 @@ async def serve(azurite: str, port: int, **settings: str) -> AsyncIterator[Funct
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def running(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     """With sign-in at Entra ID."""
-    port = free_port()
+    port = find_ports()
     directory = directory_of(f"http://127.0.0.1:{port}/signed-in")
     authority = tmp_path_factory.mktemp("entra") / "ca.pem"
     key, encryption_key = (Fernet.generate_key().decode() for _ in range(2))

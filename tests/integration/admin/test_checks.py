@@ -19,7 +19,8 @@ from dev.pbx import PbxSimulator
 from dev.pbx.switchboard import APIS
 from functions.admin.app import create_app
 from functions.services import Services
-from tests.integration.admin.conftest import API, empty_storage, free_port, serve
+from tests.integration.admin.conftest import API, empty_storage, serve
+from tests.ports import find_ports
 from tests.storage import environment_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -75,7 +76,7 @@ class Office:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def host(azurite: str) -> AsyncIterator[FunctionsHost]:
-    async with serve(azurite, free_port(), CALENDAR_ADMIN_SIGN_IN="local") as host:
+    async with serve(azurite, find_ports(), CALENDAR_ADMIN_SIGN_IN="local") as host:
         yield host
 
 

@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from dev.host import FunctionsHost
-from tests.integration.admin.conftest import API, empty_storage, free_port, serve
+from tests.integration.admin.conftest import API, empty_storage, serve
+from tests.ports import find_ports
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -43,7 +44,7 @@ EXCHANGE = {
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def host(azurite: str) -> AsyncIterator[FunctionsHost]:
-    async with serve(azurite, free_port(), CALENDAR_ADMIN_SIGN_IN="local") as host:
+    async with serve(azurite, find_ports(), CALENDAR_ADMIN_SIGN_IN="local") as host:
         yield host
 
 

@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from functions.admin.gate import OPEN
-from tests.integration.admin.conftest import API, free_port, serve
+from tests.integration.admin.conftest import API, serve
 from tests.integration.admin.test_routes import METHODS, STRANGE, paths
+from tests.ports import find_ports
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -20,7 +21,7 @@ NOTICE = "Local mode"
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def browser(azurite: str) -> AsyncIterator[httpx.AsyncClient]:
     async with (
-        serve(azurite, free_port(), CALENDAR_ADMIN_SIGN_IN="local") as host,
+        serve(azurite, find_ports(), CALENDAR_ADMIN_SIGN_IN="local") as host,
         httpx.AsyncClient(base_url=host.url, timeout=60) as browser,
     ):
         yield browser

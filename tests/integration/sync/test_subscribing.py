@@ -36,10 +36,11 @@ async def test_a_new_user_is_found_subscribed_and_then_read(world: World) -> Non
     assert world.queues.take() == [Order("sync", (ANNA,), "test")]
 
 
-async def test_a_reading_that_was_not_asked_for_any_more_is_asked_for_by_the_upkeep(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("comes_again", [True, False])
+async def test_a_reading_that_was_not_asked_for_any_more_is_asked_for_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, comes_again: bool
 ) -> None:
-    """The message comes again, but finds a subscription that lives."""
+    """The message comes again, to a subscription that lives; or it is lost, and the upkeep finds the mark."""
 
     class KilledError(Exception):
         pass
@@ -53,11 +54,16 @@ async def test_a_reading_that_was_not_asked_for_any_more_is_asked_for_by_the_upk
         patched.setattr(type(world.queues), "read", kill)
         with pytest.raises(KilledError):
             await subscribe(world)
-    world.now += 10 * MINUTE
-    await subscribe(world)
-    assert world.queues.take() == []
-    await world.upkeep.run()
+    if comes_again:
+        await subscribe(world)
+    else:
+        world.now += 10 * MINUTE
+        await world.upkeep.run()
     assert world.queues.users_of("sync") == [ANNA]
+    await world.read(ANNA)
+    world.queues.take()
+    await subscribe(world)
+    assert world.queues.take() == [], "who was read is not read again"
 
 
 async def test_the_first_candidate_that_exchange_knows_wins(world: World) -> None:
