@@ -100,13 +100,14 @@ async def find_record(calendar: Services, identity: str) -> Record:
     return record if await _may_see_subjects(calendar) else _without_subjects(record)
 
 
-async def answer_lines(calendar: Services) -> Response:
-    """The file of all records as they may be seen, the oldest first: JSON lines."""
+async def answer_lines(calendar: Services, record: WriteDown) -> Response:
+    """The file of all records as they may be seen, the oldest first: JSON lines. Who took it is on record."""
+    await record("downloaded the recording of Exchange", "")
     subjects = await _may_see_subjects(calendar)
 
     async def write() -> AsyncIterator[str]:
-        async for record in calendar.recordings.read():
-            seen = record if subjects else _without_subjects(record)
+        async for said in calendar.recordings.read():
+            seen = said if subjects else _without_subjects(said)
             yield f"{json.dumps(asdict(seen) | {'at': seen.at.isoformat()}, ensure_ascii=False)}\n"
 
     return await send_file("exchange.jsonl", "application/jsonl", write())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fastapi import Response
 
+from functions.admin.context import Record
 from functions.admin.download import send_file
 from functions.services import Services
 from shared.model import CalendarUser
@@ -89,8 +90,9 @@ async def write_csv(users: AsyncIterator[CalendarUser]) -> AsyncIterator[str]:
     yield text.getvalue()
 
 
-async def answer_csv(calendar: Services, query: str, state: UserState) -> Response:
-    """The file of all users who match."""
+async def answer_csv(calendar: Services, record: Record, query: str, state: UserState) -> Response:
+    """The file of all users who match. Who took it is on record."""
+    await record("downloaded the users", query)
     return await send_file("users.csv", "text/csv", write_csv(calendar.listing.export(state, query)))
 
 

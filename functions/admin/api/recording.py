@@ -122,9 +122,9 @@ _FILE: Responses = {
     response_class=Response,
     responses=problems() | _FILE,
 )
-async def download(calendar: Calendar) -> Response:
+async def download(calendar: Calendar, record: Recording) -> Response:
     """All of it, a JSON object a line, the oldest first."""
-    return await answer_lines(calendar)
+    return await answer_lines(calendar, record)
 
 
 @router.get("/records/{identity}", responses=problems(404))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from functions.admin.api.conventions import BASE, Limit, Responses, problems, with_header
 from functions.admin.api.user import GUID, LastFailure
-from functions.admin.context import Calendar
+from functions.admin.context import Calendar, Recording
 from functions.admin.roster import Listed, answer_csv, find_users
 from shared.state.leaves import Sort
 from shared.state.users import UserState
@@ -71,9 +71,11 @@ _FILE: Responses = {
     response_class=Response,
     responses=problems(422) | _FILE,
 )
-async def export(calendar: Calendar, query: Words = "", state: UserState = UserState.ALL) -> Response:
+async def export(
+    calendar: Calendar, record: Recording, query: Words = "", state: UserState = UserState.ALL
+) -> Response:
     """All users who match, as comma-separated values; cells that look like a formula begin with `'`."""
-    return await answer_csv(calendar, query, state)
+    return await answer_csv(calendar, record, query, state)
 
 
 def _write(listed: Listed) -> ListedUser:

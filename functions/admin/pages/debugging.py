@@ -83,9 +83,9 @@ async def delete(calendar: Calendar, record: Recording) -> Response:
 
 
 @router.get("/records.jsonl")
-async def download(calendar: Calendar) -> Response:
+async def download(calendar: Calendar, record: Recording) -> Response:
     """All records as a file."""
-    return await answer_lines(calendar)
+    return await answer_lines(calendar, record)
 
 
 @router.get("/records/{identity}")

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from functions.admin.context import Calendar, Now, Pages
+from functions.admin.context import Calendar, Now, Pages, Recording
 from functions.admin.roster import Listed, answer_csv, find_users
 from shared.presence import PresenceRules, view
 from shared.state.leaves import Sort
@@ -63,9 +63,11 @@ async def users(
 
 
 @router.get("/users.csv")
-async def export(calendar: Calendar, query: str = "", state: UserState = UserState.ALL) -> Response:
+async def export(
+    calendar: Calendar, record: Recording, query: str = "", state: UserState = UserState.ALL
+) -> Response:
     """All users who match, for a spreadsheet."""
-    return await answer_csv(calendar, query, state)
+    return await answer_csv(calendar, record, query, state)
 
 
 def _read(listed: Listed, now: datetime, rules: PresenceRules) -> str:

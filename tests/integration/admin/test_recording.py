@@ -224,6 +224,7 @@ async def test_all_records_are_taken_away_as_json_lines(
     told = [json.loads(line) for line in answer.text.splitlines()]
     assert [each["seconds"] for each in told] == [float(n) for n in range(105)]
     assert datetime.fromisoformat(told[0]["at"]) == RECORD.at
+    assert (await calendar.audit.latest(1))[0].what == "downloaded the recording of Exchange"
     assert (await call(browser, "GET", "/recording/records.jsonl")).text == answer.text
 
 

@@ -171,6 +171,7 @@ async def test_the_file_has_everybody_who_matches_and_no_formula(
     assert by_name["carla"]["name"] == '\'=HYPERLINK("http://evil")'
     assert by_name["bert"]["mailbox"] == "'+bert@example.com"
     assert by_name["bert"]["name"] == "Äbler, Bert"
+    assert (await calendar.audit.latest(1))[0].what == "downloaded the users"
     api = await call(browser, "GET", "/users.csv", params={"state": "without_mailbox"})
     assert [row["user name"] for row in csv.DictReader(io.StringIO(api.text))] == ["carla"]
     api = await call(browser, "GET", "/users.csv", params={"query": "bauer"})
