@@ -3,7 +3,7 @@
     CalendarError
     ├── SettingsError             a setting is missing or wrong; names the field and the remedy
     ├── InvalidSettings           several of them, found together
-    │   └── StoredSettingsRefused what an earlier version stored
+    │   └── OutdatedSettings      what an earlier version stored, and this one refuses
     ├── StateConflict             somebody else changed the record meanwhile: read it again
     ├── ExchangeError             Exchange, or the way to it; carries Exchange's own code
     │   ├── MailboxError          this mailbox only; the others go on
@@ -56,7 +56,7 @@ class InvalidSettings(CalendarError):
         super().__init__(" ".join(str(error) for error in self.errors))
 
 
-class StoredSettingsRefused(InvalidSettings):
+class OutdatedSettings(InvalidSettings):
     """What an earlier version stored is not acceptable to this one."""
 
 

@@ -21,10 +21,10 @@ from shared.errors import (
     CalendarError,
     ExchangeError,
     InvalidSettings,
+    OutdatedSettings,
     PbxError,
     SettingsError,
     StateConflict,
-    StoredSettingsRefused,
 )
 
 _log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def problem_of(error: Exception) -> Problem:
     """What to say about an error."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, StoredSettingsRefused):
+    if isinstance(error, OutdatedSettings):
         detail = "Stored settings are not acceptable to this version, and nothing works. Enter them again."
         return Problem(503, detail, errors=map(FieldFault.of, error.errors))
     if isinstance(error, InvalidSettings):

@@ -16,7 +16,7 @@ from azure.data.tables import TableEntity
 from pydantic import SecretStr
 
 from shared.cipher import Cipher
-from shared.errors import InvalidSettings, SettingsError, StateConflict, StoredSettingsRefused
+from shared.errors import InvalidSettings, OutdatedSettings, SettingsError, StateConflict
 from shared.settings import SECTIONS, Configuration, Section, parse_section, secret_fields
 from shared.state.storage import CONTENTS, Storage, read_instant, write_instant
 from shared.sync.configuring import Stored
@@ -49,7 +49,7 @@ class ConfigStore:
         first thing that every function does: tables and queues that this version lacks are made here.
 
         Raises:
-            StoredSettingsRefused: a stored section is not acceptable to this version.
+            OutdatedSettings: a stored section is not acceptable to this version.
         """
         entities = await self._read_all()
         version = frozenset((entity["RowKey"], entity.metadata["etag"] or "") for entity in entities.values())
@@ -60,7 +60,7 @@ class ConfigStore:
                     for name, entity in entities.items()
                 }
             except InvalidSettings as error:
-                raise StoredSettingsRefused(error.errors) from error
+                raise OutdatedSettings(error.errors) from error
             self._last = (version, Configuration(**sections))
         return self._last[1]
 

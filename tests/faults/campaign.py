@@ -18,7 +18,7 @@ from tests.faults.crossing import crossing_of, crossings, run_crossing
 from tests.faults.life import BEGINNINGS, MINUTE
 from tests.faults.memory import MemoryTables
 from tests.faults.pbx import member
-from tests.faults.run import Verdict, judge, run, run_seed
+from tests.faults.run import SOON, Verdict, judge, run, run_seed
 from tests.faults.world import World, seed_jitter
 
 BUSY = 16
@@ -154,6 +154,6 @@ async def _scenario(point: int) -> Verdict:
         await world.sleep_until(start + BUSY * MINUTE)
         busy = world.chaos.number
         world.chaos.peace = True
-        verdict = await judge(world, point, timedelta(minutes=110), early=timedelta(minutes=12))
+        verdict = await judge(world, point, timedelta(minutes=110), SOON, early=timedelta(minutes=12))
         verdict.number = busy
         return verdict

@@ -114,6 +114,8 @@ class Exchange:
         subscription = Subscription(f"S{self._count}", mailbox, url)
         self.subscriptions[subscription.id] = subscription
         subscription.task = asyncio.get_running_loop().create_task(self._serve(subscription))
+        # Perhaps before the answer to Subscribe has come.
+        self._enqueue(subscription, STATUS)
         return subscription.id
 
     def _drop(self, subscription: Subscription) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.chaos import Chaos, Point
+from tests.faults.chaos import Chaos, Fault, Point
 from tests.faults.loop import VirtualLoop
 from tests.faults.process import Killed, Process
 
@@ -34,6 +34,11 @@ def test_in_the_end_every_presence_is_right_and_none_was_never_true(part: str, e
     runs = re.search(r"^(\d+) runs, 0 failed; (\d+) presences", done.stdout, re.MULTILINE)
     assert runs is not None
     assert all(int(count) > 0 for count in runs.groups())
+    killed = re.search(r"^workers killed at (\d+) of these places", done.stdout, re.MULTILINE)
+    assert killed is not None
+    assert (int(killed[1]) > 0) is (part != CROSSINGS)
+    kinds = re.findall(r"^ +[1-9]\d*  (.+)$", done.stdout, re.MULTILINE)
+    assert len(kinds) >= {SEEDS: len(Fault) // 2, POINTS: 1, CROSSINGS: 0}[part]
 
 
 def _process(point: Point) -> Process:

@@ -21,7 +21,7 @@ def test_a_subscription_without_an_id_is_none() -> None:
 
 def test_raises_what_exchange_reports() -> None:
     with pytest.raises(ExchangeBusy):
-        parse_subscription(messages.refusal("Subscribe", "ErrorExceededSubscriptionCount"))
+        parse_subscription(messages.refusal("Subscribe", "ErrorServerBusy"))
     with pytest.raises(RequestRefused, match="callback"):
         parse_subscription(messages.fault("ErrorInvalidPushSubscriptionUrl"))
 
