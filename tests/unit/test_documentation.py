@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+DEVELOPMENT = (ROOT / "docs" / "development.md").read_text()
 PAGES = sorted(
     path
     for folder in (".", "docs", "dev", "tests", "functions", "infra", "shared")
@@ -221,3 +222,8 @@ def test_options_in_the_table_of_the_proof_by_faults_exist() -> None:
 def test_every_decision_is_listed() -> None:
     records = {path.name for path in (ROOT / "docs" / "adr").glob("0*.md")}
     assert set(re.findall(r"\((0.*?\.md)\)", (ROOT / "docs" / "adr" / "README.md").read_text())) == records
+
+
+def test_every_measurement_is_documented_and_no_other() -> None:
+    names = {path.stem for path in (ROOT / "tests" / "bench").glob("*.py")}
+    assert rows(DEVELOPMENT, "Measurements") == names
