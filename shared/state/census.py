@@ -8,7 +8,6 @@ from time import monotonic
 from typing import Any
 
 from shared.model import MailboxState
-from shared.state.outbox import Outbox
 from shared.state.storage import Storage, read_instant, write_instant
 from shared.sync.interfaces import PARTITIONS, Census
 
@@ -33,11 +32,10 @@ _BY_STATE = {
 
 
 class CensusTaker:
-    """Looks at every user's state, and at whom the PBX refuses."""
+    """Looks at every user's state, and at nothing else of them."""
 
     def __init__(self, storage: Storage) -> None:
         self._table = storage.table("users")
-        self._presences = Outbox(storage)
 
     async def count(self, now: datetime, silence: timedelta) -> Census:
         """The users by their state; a subscription without a sign of life for longer than that is silent."""
@@ -66,7 +64,6 @@ class CensusTaker:
             oldest_sign=read_instant(min(signs, default="")),
             newest_sign=read_instant(max(signs, default="")),
             reading_since=read_instant(oldest_reading),
-            presences_refused=len(await self._presences.refused()),
         )
 
 

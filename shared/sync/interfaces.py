@@ -226,6 +226,9 @@ class Presences(Protocol):
     async def waits(self) -> bool:
         """Whether anything waits."""
 
+    async def refused(self) -> list[str]:
+        """The guids of those whose presence the PBX has refused and who wait for a repeat."""
+
     async def acknowledge(self, told: Iterable[Pending], now: datetime) -> None:
         """The PBX has taken these."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -47,9 +47,11 @@ class Upkeep:
         """
         now = self.clock()
         asked = await self._ask(now, poll)
+        refused: list[str] = []
         if await self.presences.waits():
             await self.queues.publish("upkeep")
-        await self._count(now)
+            refused = await self.presences.refused()
+        await self._count(now, len(refused))
         return asked
 
     async def _ask(self, now: datetime, poll: bool) -> int:
@@ -86,10 +88,11 @@ class Upkeep:
             return False
         return not await self.farewell.find_left([guid])
 
-    async def _count(self, now: datetime) -> None:
+    async def _count(self, now: datetime, refused: int) -> None:
         last = await self.health.census()
         if last is None or last.total <= _SOON_COUNTED or now - last.at >= _COUNTED_EVERY:
-            await self.health.set_census(await self.census.count(now, SILENCE))
+            census = await self.census.count(now, SILENCE)
+            await self.health.set_census(replace(census, presences_refused=refused))
 
 
 def _needs_subscribing(user: CalendarUser, now: datetime, poll: bool) -> bool:
