@@ -15,7 +15,7 @@ DAYS = 30
 DAY = 24 * 3600
 
 OPERATIONS: Mapping[str, tuple[float, float]] = {
-    "read": (211, 26_200),
+    "read": (211, 26_800),
     "write": (106, 4_300),
     "transaction": (28, 610),
     "queue": (21, 4_200),
