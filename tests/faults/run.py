@@ -21,6 +21,9 @@ PEACE = timedelta(minutes=150)
 SOON = timedelta(minutes=90)
 """After which everything must be right: a subscription that was lost is noticed after 70 minutes."""
 
+DOUBLED = 5
+"""In one of so many runs every message comes twice."""
+
 LOOK_EVERY = timedelta(minutes=5)
 
 
@@ -61,7 +64,8 @@ def run(work: Callable[[VirtualLoop], Any]) -> Verdict:
 async def _storm(seed: int, tables: Any) -> Verdict:
     seed_jitter(seed)
     start = BEGINNINGS[seed % len(BEGINNINGS)]
-    world = World(lambda clock: Chaos(seed, RATES, clock), start, tables)
+    rates = {**RATES, Fault.MESSAGE_DOUBLED: 1.0} if seed % DOUBLED == 0 else RATES
+    world = World(lambda clock: Chaos(seed, rates, clock), start, tables)
     life, weather = Life(world), Weather(world)
     life.populate(world.chaos.life.randint(3, 7))
     end = start + CHAOS
