@@ -33,18 +33,25 @@ class AzuriteError(Exception):
 class Azurite:
     """A context manager: the emulator runs inside it, holds everything in memory, and is gone after it.
 
-    With a ``location`` everything is kept in that directory, for the next one. Port 0 takes a free one. The
-    executable is that of ``make setup``, or the one that the variable AZURITE
-    names. Entering raises AzuriteError; after it ``connection_string`` is there.
+    With a ``location`` everything is kept in that directory, for the next one. ``preload`` is a script that
+    it loads first. Port 0 takes a free one. The executable is that of ``make setup``, or the one that the
+    variable AZURITE names. Entering raises AzuriteError; after it ``connection_string`` is there.
     """
 
     def __init__(
-        self, blob_port: int = 0, queue_port: int = 0, table_port: int = 0, *, location: Path | None = None
+        self,
+        blob_port: int = 0,
+        queue_port: int = 0,
+        table_port: int = 0,
+        *,
+        location: Path | None = None,
+        preload: Path = PRELOAD,
     ) -> None:
         self._ports = ("--blobPort", blob_port), ("--queuePort", queue_port), ("--tablePort", table_port)
         self._kept = ("--location", str(location)) if location else ("--inMemoryPersistence",)
         # It writes what it holds when the last connection has ended.
         self._patience = 60 if location else 5
+        self._preload = preload
         self.connection_string = ""
 
     def __enter__(self) -> Self:
@@ -59,7 +66,7 @@ class Azurite:
             self._process = subprocess.Popen(
                 ["sh", "-c", _UNTIL_EOF, "sh", str(executable.absolute()), *options],
                 cwd=self._directory.name,
-                env=os.environ | {"NODE_OPTIONS": f"--require {json.dumps(str(PRELOAD.absolute()))}"},
+                env=os.environ | {"NODE_OPTIONS": f"--require {json.dumps(str(self._preload.absolute()))}"},
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,
